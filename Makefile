@@ -1,0 +1,66 @@
+# Everything a developer or CI runs. `make help` lists it.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+PYTEST := $(BIN)/python -m pytest
+LAB := $(BIN)/python -m tests.cluster.lab
+SOURCES := operator/skerry_operator edge_runtime/skerry_core edge_runtime/skerry_edge crds/skerry_api tests
+
+.PHONY: help
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+.PHONY: venv
+venv: $(STAMP) ## Install the project and its tools into .venv
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: set PYTHON="; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[operator,edge,cli]' --group dev
+	@touch $@
+
+.PHONY: generate
+generate: venv ## Write crds/*.yaml and the charts' copies again from the pydantic models
+	$(BIN)/skerry crds --output crds
+	$(BIN)/python -m tests.unit.charts.copy_crds
+
+.PHONY: lint
+lint: venv ## Format check, ruff, mypy --strict, import layers, generated files
+	$(BIN)/ruff format --check --quiet $(SOURCES)
+	$(BIN)/ruff check --quiet $(SOURCES)
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/skerry crds --check
+
+.PHONY: test-fast
+test-fast: venv ## The inner loop: no lab, under a minute
+	$(PYTEST) -m "not lab and not long"
+
+.PHONY: test
+test: lint ## All but the long tests, on the lab's real clusters
+	$(PYTEST) -m "not long"
+
+.PHONY: test-long
+test-long: venv ## The long tests
+	$(PYTEST) -m long
+
+.PHONY: lab-up
+lab-up: venv ## Start the lab: a hub and two sites, each a whole Kubernetes
+	$(LAB) up
+
+.PHONY: lab-down
+lab-down: venv ## Stop the lab and leave nothing behind
+	$(LAB) down
+
+.PHONY: demo
+demo: venv ## Run the main job end to end on real clusters, and show what held
+	$(BIN)/python -m tests.e2e.story
+
+.PHONY: clean
+clean: ## Remove what was built in the checkout (the lab's cache lives outside)
+	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,3 @@
+"""The version that every later chapter comes back to."""
+
+GOOD = "1.1.0"

@@ -1,0 +1,33 @@
+"""The story of `make demo`, chapter by chapter; each chapter goes on where the one before ended."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.cluster.lab import Lab
+from tests.e2e.story.chapters import CHAPTERS
+from tests.e2e.story.narration import Narrator
+from tests.e2e.story.opening import opened
+from tests.e2e.story.story import Story
+
+pytestmark = pytest.mark.lab
+
+
+@pytest.fixture(scope="module")
+def story(lab: Lab) -> Iterator[Story]:
+    with opened(Narrator(), lab) as story:
+        yield story
+
+
+@pytest.mark.parametrize("title", CHAPTERS)
+def test_chapter(story: Story, title: str):
+    if not story.narrator.all_held:
+        pytest.fail("an earlier chapter did not hold")
+    before = len(story.narrator.shown)
+    try:
+        CHAPTERS[title](story)
+    except BaseException as error:
+        story.narrator.show(title, False, str(error))
+        raise
+    assert [row for row in story.narrator.shown[before:] if not row.held] == []
+    assert len(story.narrator.shown) > before
