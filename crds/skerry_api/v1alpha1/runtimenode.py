@@ -2,37 +2,54 @@
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
-from skerry_api.v1alpha1.condition import Condition
+from skerry_api.v1alpha1.cel import immutable
+from skerry_api.v1alpha1.condition import Status
 from skerry_api.v1alpha1.fields import ApiModel, Digest, Name, ObjectMeta, Timestamp
-from skerry_api.v1alpha1.siteassignment import ModelReport, Serial
+from skerry_api.v1alpha1.siteassignment import MODEL_LIST, ModelReport, Serial
 
 
 class RuntimeNodeSpec(ApiModel):
-    node_name: Annotated[str, Field(min_length=1, max_length=253)]
+    node_name: Annotated[
+        str,
+        StringConstraints(min_length=1, max_length=253),
+        Field(json_schema_extra=immutable("spec.nodeName can't be changed: each node has a RuntimeNode of its own")),
+    ]
+    """The Node that the runtime runs on; also this object's name. Can't be changed."""
 
 
 class DiskUsage(ApiModel):
     """Bytes on the node volume's file system."""
 
     capacity: Annotated[int, Field(ge=0)]
+    """Size of the file system in bytes."""
     free: Annotated[int, Field(ge=0)]
+    """Bytes of it that are free."""
 
 
-class RuntimeNodeStatus(ApiModel):
-    observed_generation: int = -1
-    conditions: tuple[Condition, ...] = ()
+class RuntimeNodeStatus(Status):
     site: Name | None = None
+    """The EdgeSite that the node belongs to."""
     observed_serial: Serial | None = None
-    models: Annotated[tuple[ModelReport, ...], Field(max_length=64)] = ()
+    """The newest assignment that the node has taken."""
+    models: Annotated[tuple[ModelReport, ...], Field(max_length=64, json_schema_extra=MODEL_LIST)] = ()
+    """What answers requests on this node, and how each target fares."""
     resident: Annotated[tuple[Digest, ...], Field(max_length=64)] = ()
+    """Digests of the manifests whose models are in memory."""
     disk: DiskUsage | None = None
+    """Space on the node's volume."""
     queue_depth: Annotated[int, Field(ge=0)] = 0
+    """Prediction records that the node still has to upload."""
     updated_at: Timestamp | None = None
+    """When the node wrote this, by its own clock."""
 
 
 class RuntimeNode(ApiModel):
+    """What one node's runtime holds and serves. Written by that node alone."""
+
     metadata: ObjectMeta
     spec: RuntimeNodeSpec
+    """Which node this is."""
     status: RuntimeNodeStatus = RuntimeNodeStatus()
+    """What the node's runtime holds and serves."""

@@ -42,7 +42,7 @@ class Narrator:
         left = max(0.0, _USUAL_TOTAL - (time.monotonic() - self.started))
         self.say(f"[green]done[/] in {time.monotonic() - begun:.1f} s; about {left / 60:.0f} min left")
 
-    def show(self, claim: str, held: bool | None, detail: str = "") -> None:
+    def show(self, claim: str, held: bool | None, detail: str = "") -> None:  # noqa: FBT001 - reads as it is said
         """Record a claim; one that does not hold ends the story with a non-zero exit, not at once."""
         self.shown.append(Shown(claim, held, detail))
         mark = {True: "[green]held[/]", False: "[red]DID NOT HOLD[/]", None: "[yellow]not shown[/]"}[held]

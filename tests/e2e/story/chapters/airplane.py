@@ -50,7 +50,8 @@ def _cut_and_judge(story: Story) -> None:
     story.narrator.show(
         "site-b rolled back alone, without its hub",
         site.is_cut and metric["name"] == "disagreement",
-        f"{metric['name']} {metric['observed']:.3f}, allowed {metric['limit']:.3f}, {time.time() - cut:.1f} s after the cut",
+        f"{metric['name']} {metric['observed']:.3f}, allowed {metric['limit']:.3f}, "
+        f"{time.time() - cut:.1f} s after the cut",
     )
 
 

@@ -19,7 +19,8 @@ def tell(story: Story) -> None:
     story.narrator.show(
         "v1.2.0 is RolledBack, and the hub says which metric",
         metric["name"] == "disagreement" and "disagreement" in story.hub.table(),
-        f"{metric['name']} {metric.get('observed', 0):.3f}, allowed {metric.get('limit', 0):.3f}, at {metric.get('site')}",
+        f"{metric['name']} {metric.get('observed', 0):.3f}, allowed {metric.get('limit', 0):.3f}, "
+        f"at {metric.get('site')}",
     )
     story.wait_answers("site-a", GOOD, 60)
     bad = [entry.at for entry in story.traffic["site-a"].since(applied) if entry.version == VERSION]

@@ -1,0 +1,168 @@
+"""Brings what the assignment asks for onto the disk: looks, asks the planner, carries out, says what is missing."""
+
+import json
+import random
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+from skerry_core.assignment.document import AssignmentDocument, ReleaseRef
+from skerry_core.bundle.manifest import MAX_MANIFEST_BYTES, Manifest
+from skerry_core.durable import write_file
+from skerry_core.errors import SkerryError
+from skerry_edge.delivery import backoff
+from skerry_edge.delivery.blobs import BlobFolder
+from skerry_edge.delivery.fetch import Source, fetch
+from skerry_edge.delivery.plan import Attempt, Delete, DropPartial, Fetch, Pending, Plan, Wanted, plan
+from skerry_edge.delivery.wanted import keep, releases, wanted
+
+# With nothing to do, the disk is looked at this often (a file deleted by hand comes back, old blobs go).
+IDLE = timedelta(seconds=30)
+
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class Demand:
+    """What delivery works for.
+
+    The assignment, the digests that may not run, and the releases that inference holds (None: unknown).
+    """
+
+    document: AssignmentDocument | None
+    quarantined: frozenset[str]
+    activation: tuple[ReleaseRef, ...] | None
+
+
+class Delivery:
+    """Runs one step of downloading and cleaning up at a time.
+
+    `demand` is read at the start of each step; `source` reads a blob by the grant in force; `interrupted` tells that
+    something changed and a running download should come back to the planner.
+    """
+
+    def __init__(
+        self,
+        blobs: BlobFolder,
+        downloads: Path,
+        demand: Callable[[], Demand],
+        source: Source,
+        interrupted: Callable[[], bool],
+        registry: CollectorRegistry,
+    ) -> None:
+        self._blobs = blobs
+        self._downloads = downloads
+        self._demand = demand
+        self._source = source
+        self._interrupted = interrupted
+        self._manifests: dict[str, Manifest] = {}
+        self._attempts: dict[str, Attempt] = {}
+        self._pending: tuple[Pending, ...] | None = None
+        self._checked = False
+        self._bytes = Counter("skerry_sync_downloaded_bytes_total", "Bytes of whole blobs fetched.", registry=registry)
+        self._missing = Gauge("skerry_sync_blobs_missing", "Wanted blobs that aren't there.", registry=registry)
+
+    @property
+    def pending(self) -> tuple[Pending, ...]:
+        """What is wanted and not there, as of the last step."""
+        return self._pending or ()
+
+    def retry_now(self) -> None:
+        """Forget the pauses after failures: a new grant or assignment may have taken their cause away."""
+        self._attempts = {}
+
+    def step(self) -> timedelta:
+        """Plan, carry out at most one turn of one download, and return the pause until the next step.
+
+        The first step looks for blobs that the disk has damaged, so that they are fetched again before anybody needs
+        them.
+        """
+        if not self._checked:
+            for digest in self._blobs.discard_damaged():
+                _log.warning("damaged blob discarded", reason="DigestMismatch", digest=digest)
+            self._checked = True
+        made = self._plan()
+        self._tell(made.pending)
+        for command in made.commands:
+            match command:
+                case Delete(digest):
+                    _log.info("blob deleted", digest=digest)
+                    self._blobs.delete(digest)
+                case DropPartial(digest):
+                    self._blobs.drop_partial(digest)
+                case Fetch(item):
+                    self._fetch(item)
+        if made.wake_at is None:
+            return IDLE
+        return min(max(made.wake_at - datetime.now(UTC), timedelta()), IDLE)
+
+    def _plan(self) -> Plan:
+        demand = self._demand()
+        disk = self._blobs.survey()
+        held = frozenset(blob.digest for blob in disk.blobs)
+        manifests = self._read_manifests(demand, held)
+        wants: tuple[Wanted, ...] = ()
+        if demand.document is not None:
+            wants = wanted(demand.document, manifests, demand.quarantined)
+        kept = keep(demand.document, demand.activation, manifests, demand.quarantined)
+        return plan(wants, disk, kept, self._attempts, datetime.now(UTC))
+
+    def _read_manifests(self, demand: Demand, held: frozenset[str]) -> dict[str, Manifest]:
+        """Manifests of all releases in question that are on disk. Digest-checked when they came, so parsed once."""
+        digests = {release.digest for release in demand.activation or ()}
+        if demand.document is not None:
+            digests |= {release.digest for release in releases(demand.document, demand.quarantined)}
+        found = {}
+        for digest in digests & held:
+            manifest = self._manifests.get(digest) or self._parse(digest)
+            if manifest is not None:
+                found[digest] = manifest
+        self._manifests = found
+        return found
+
+    def _parse(self, digest: str) -> Manifest | None:
+        try:
+            with self._blobs.path(digest).open("rb") as file:
+                return Manifest.model_validate_json(file.read(MAX_MANIFEST_BYTES))
+        except (OSError, ValueError) as error:
+            # Inference refuses such a release and says so; here it only names no files.
+            _log.warning("manifest can't be read", reason="ManifestMalformed", digest=digest, message=str(error))
+            return None
+
+    def _fetch(self, item: Wanted) -> None:
+        try:
+            done = fetch(item, self._blobs, self._source, self._interrupted)
+        except SkerryError as error:
+            self._failed(item, error)
+            return
+        self._attempts.pop(item.digest, None)
+        if done:
+            size = self._blobs.path(item.digest).stat().st_size
+            self._bytes.inc(size)
+            _log.info("blob fetched", digest=item.digest, size=size)
+
+    def _failed(self, item: Wanted, error: SkerryError) -> None:
+        before = self._attempts.get(item.digest)
+        failures = 1 if before is None else before.failures + 1
+        retry_at = datetime.now(UTC) + backoff.delay(failures, random.random())  # noqa: S311 - jitter
+        self._attempts[item.digest] = Attempt(failures, error.reason, str(error), retry_at)
+        if before is None or before.reason != error.reason:
+            _log.warning("download failed", reason=error.reason, message=str(error), digest=item.digest)
+
+    def _tell(self, pending: Iterable[Pending]) -> None:
+        """Write downloads.json if reasons changed, or enough came to be worth telling."""
+        pending = tuple(pending)
+        self._missing.set(len(pending))
+        if self._pending is not None and _told(pending) == _told(self._pending):
+            return
+        write_file(self._downloads, json.dumps([asdict(item) for item in pending]).encode())
+        self._pending = pending
+
+
+def _told(pending: tuple[Pending, ...]) -> tuple[tuple[str, str, int | None], ...]:
+    """What of the list is news: not the bytes received, which change with every turn."""
+    return tuple((item.digest, item.reason, item.size) for item in pending)

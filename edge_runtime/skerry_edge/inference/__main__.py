@@ -1,0 +1,46 @@
+"""`python -m skerry_edge.inference`: serve this node's models."""
+
+import logging
+import os
+import sys
+
+import structlog
+import uvloop
+
+from skerry_core.errors import SkerryError
+from skerry_edge.inference.config import from_environment
+from skerry_edge.inference.process import serve
+
+
+def _configure_logs() -> None:
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.dict_tracebacks,
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.WriteLoggerFactory(file=sys.stdout),
+        cache_logger_on_first_use=True,
+    )
+
+
+def main() -> int:
+    """Serve until told to stop; 1 if that can't even begin."""
+    _configure_logs()
+    try:
+        uvloop.run(serve(from_environment(os.environ)))
+    except SkerryError as error:
+        structlog.get_logger().error("can't start", reason=error.reason, message=str(error))
+        return 1
+    except OSError as error:
+        structlog.get_logger().error("can't start", reason="SystemError", message=str(error))
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    sys.exit(main())

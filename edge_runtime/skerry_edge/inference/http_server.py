@@ -1,0 +1,294 @@
+"""A small HTTP/1.1 server over asyncio and httptools: every read, wait and queue has a bound.
+
+Measured against ASGI servers (see the architecture notes), half of a small model's latency was the server; this one
+does what an inference node needs and nothing else. Requests of one connection are answered in order, pipelined or
+not; nothing is read from a client that doesn't take its answers.
+"""
+
+import asyncio
+import time
+from collections import deque
+from contextlib import suppress
+from http import HTTPStatus
+from typing import cast
+
+import httptools
+import structlog
+
+from skerry_edge.inference.http_message import ErrorBody, Handler, Request, Response
+
+MAX_HEAD_BYTES = 16 << 10
+MAX_BODY_BYTES = 16 << 20
+MAX_PIPELINED = 16
+MAX_CONNECTIONS = 1024
+REQUEST_TIMEOUT = 30.0
+WRITE_TIMEOUT = 30.0
+IDLE_TIMEOUT = 75.0
+_SWEEP_INTERVAL = 1.0
+
+_log = structlog.get_logger(__name__)
+
+
+class _Refused(Exception):  # noqa: N818 - it only carries a status out of the parser
+    def __init__(self, status: HTTPStatus, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class HttpServer:
+    """One listening port."""
+
+    def __init__(self, handler: Handler, error_body: ErrorBody) -> None:
+        """`handler` answers requests; `error_body` words the refusals that this server makes itself."""
+        self.handler = handler
+        self.error_body = error_body
+        self.connections: set[Connection] = set()
+        self.draining = False
+        self._empty = asyncio.Event()
+        self._server: asyncio.Server | None = None
+        self._sweeper: asyncio.Task[None] | None = None
+
+    async def start(self, host: str, port: int) -> int:
+        """Listen, and return the port (of interest if `port` is 0); OSError if it is taken."""
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(lambda: Connection(self), host, port, backlog=256)
+        self._sweeper = asyncio.create_task(self._sweep())
+        return int(self._server.sockets[0].getsockname()[1])
+
+    async def stop(self, grace: float) -> None:
+        """Stop listening, let requests under way finish for up to `grace` seconds, then cut what is left."""
+        if self._server is None or self._sweeper is None:
+            return
+        self.draining = True
+        if not self.connections:
+            self._empty.set()
+        self._server.close()
+        for connection in tuple(self.connections):
+            connection.close_when_idle()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._empty.wait(), grace)
+        self._sweeper.cancel()
+        for connection in tuple(self.connections):
+            connection.abort()
+
+    def forget(self, connection: "Connection") -> None:
+        """A connection is gone."""
+        self.connections.discard(connection)
+        if self.draining and not self.connections:
+            self._empty.set()
+
+    async def _sweep(self) -> None:
+        """Cut clients that are past a deadline; one timer for all keeps the request path free of timers."""
+        while True:
+            await asyncio.sleep(_SWEEP_INTERVAL)
+            now = time.monotonic()
+            for connection in tuple(self.connections):
+                connection.check_deadline(now)
+
+
+class Connection(asyncio.Protocol):
+    """One client: parses into a queue, and one task at a time answers from it."""
+
+    def __init__(self, server: HttpServer) -> None:
+        self._server = server
+        self._parser = httptools.HttpRequestParser(self)
+        self._transport: asyncio.Transport | None = None
+        self._queue: deque[tuple[Request, bool] | Response] = deque()
+        self._task: asyncio.Task[None] | None = None
+        self._writable = asyncio.Event()
+        self._writable.set()
+        self._deadline = time.monotonic() + IDLE_TIMEOUT
+        self._reading = False
+        self._finished = False
+        self._reset()
+
+    def _reset(self) -> None:
+        self._url = b""
+        self._headers: dict[str, str] = {}
+        self._body: list[bytes] = []
+        self._head_bytes = 0
+        self._body_bytes = 0
+        self._in_head = False
+
+    # asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        if len(self._server.connections) >= MAX_CONNECTIONS or self._server.draining:
+            self._transport.close()
+            return
+        self._server.connections.add(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
+        self._transport = None
+        self._finished = True
+        self._writable.set()
+        self._server.forget(self)
+
+    def eof_received(self) -> bool:
+        """Keep a half-closed connection open while answers are due."""
+        self._finished = True
+        return self._busy()
+
+    def pause_writing(self) -> None:
+        self._writable.clear()
+        self._deadline = time.monotonic() + WRITE_TIMEOUT
+        self._pace()
+
+    def resume_writing(self) -> None:
+        self._writable.set()
+        self._pace()
+
+    def data_received(self, data: bytes) -> None:
+        if self._finished:
+            return
+        began_before = self._in_head
+        try:
+            self._parser.feed_data(data)
+            if began_before and self._in_head:
+                self._head_bytes += len(data)
+                if self._head_bytes > MAX_HEAD_BYTES:
+                    self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "the request's head is too large")
+        except httptools.HttpParserCallbackError as error:
+            refused = error.__context__
+            if not isinstance(refused, _Refused):
+                raise
+            self._refuse(refused.status, str(refused))
+        except httptools.HttpParserUpgrade:
+            self._finished = True
+        except httptools.HttpParserError as error:
+            self._refuse(HTTPStatus.BAD_REQUEST, f"not HTTP/1.1: {error}")
+        self._pace()
+        self._serve()
+
+    # httptools
+
+    def on_message_begin(self) -> None:
+        self._reset()
+        self._in_head = True
+        self._reading = True
+        self._deadline = time.monotonic() + REQUEST_TIMEOUT
+
+    def on_url(self, url: bytes) -> None:
+        self._url += url
+        self._count_head(len(url))
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._count_head(len(name) + len(value))
+        self._headers[name.decode("latin-1").lower()] = value.decode("latin-1")
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        length = self._headers.get("content-length", "0")
+        if not length.isdecimal() or int(length) > MAX_BODY_BYTES:
+            raise _Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a body may have at most {MAX_BODY_BYTES} bytes")
+        if self._headers.get("expect", "").lower() == "100-continue" and not self._busy() and self._transport:
+            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def on_body(self, body: bytes) -> None:
+        self._body_bytes += len(body)
+        if self._body_bytes > MAX_BODY_BYTES:
+            raise _Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a body may have at most {MAX_BODY_BYTES} bytes")
+        self._body.append(body)
+
+    def on_message_complete(self) -> None:
+        self._reading = False
+        self._deadline = time.monotonic() + IDLE_TIMEOUT
+        try:
+            path = (httptools.parse_url(self._url).path or b"/").decode("latin-1")
+        except httptools.HttpParserError as error:
+            raise _Refused(HTTPStatus.BAD_REQUEST, "the request's target is no URL") from error
+        method = self._parser.get_method().decode("latin-1")
+        request = Request(method, path, self._headers, b"".join(self._body))
+        self._queue.append((request, self._parser.should_keep_alive()))
+        self._body = []
+
+    def _count_head(self, size: int) -> None:
+        self._head_bytes += size
+        if self._head_bytes > MAX_HEAD_BYTES:
+            raise _Refused(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "the request's head is too large")
+
+    # Answering
+
+    def _serve(self) -> None:
+        if self._queue and self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._answer())
+        elif self._finished and not self._busy():
+            self._close()
+
+    async def _answer(self) -> None:
+        try:
+            while self._queue and self._transport is not None:
+                item = self._queue.popleft()
+                self._pace()
+                if isinstance(item, Response):
+                    self._write(item.encode(close=True))
+                    self._close()
+                    return
+                request, keep_alive = item
+                response = await self._handle(request)
+                close = not keep_alive or self._server.draining or (self._finished and not self._queue)
+                self._write(response.encode(close=close, with_body=request.method != "HEAD"))
+                if close:
+                    self._close()
+                    return
+                await self._writable.wait()
+        finally:
+            self._task = None
+            self._deadline = max(self._deadline, time.monotonic() + IDLE_TIMEOUT)
+        if self._finished:
+            self._close()
+
+    async def _handle(self, request: Request) -> Response:
+        try:
+            return await self._server.handler(request)
+        except Exception:  # noqa: BLE001 - see below
+            # A bug must cost one answer, never the connection's others or the process.
+            _log.exception("handler failed", path=request.path)
+            return self._server.error_body(HTTPStatus.INTERNAL_SERVER_ERROR, "internal error, see the server's log")
+
+    def _write(self, data: bytes) -> None:
+        if self._transport is not None:
+            self._transport.write(data)
+
+    def _refuse(self, status: HTTPStatus, message: str) -> None:
+        """Answer what came before, then this, then close: after a parse error the stream means nothing."""
+        self._finished = True
+        self._reading = False
+        self._queue.append(self._server.error_body(status, message))
+
+    def _busy(self) -> bool:
+        return bool(self._queue) or self._task is not None
+
+    def _pace(self) -> None:
+        """Read only from a client that takes its answers and has not sent far ahead of them."""
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return
+        if self._finished or not self._writable.is_set() or len(self._queue) >= MAX_PIPELINED:
+            if transport.is_reading():
+                transport.pause_reading()
+        elif not transport.is_reading():
+            transport.resume_reading()
+
+    def _close(self) -> None:
+        if self._transport is not None:
+            self._transport.close()
+
+    # The server's hands
+
+    def close_when_idle(self) -> None:
+        """Close now if no answer is due, else after it."""
+        if not self._busy() and not self._reading:
+            self._close()
+
+    def check_deadline(self, now: float) -> None:
+        """Cut the connection if it is past its deadline and not waiting for us."""
+        waits_for_us = self._busy() and self._writable.is_set() and not self._reading
+        if now > self._deadline and not waits_for_us:
+            self.abort()
+
+    def abort(self) -> None:
+        """Cut the connection."""
+        if self._transport is not None:
+            self._transport.abort()

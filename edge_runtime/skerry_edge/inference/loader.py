@@ -1,0 +1,86 @@
+"""From a release's digests to a warm session: every byte that is loaded is the byte that was verified."""
+
+from dataclasses import dataclass
+
+from skerry_api.v1alpha1.siteassignment import ModelPhase
+from skerry_core.assignment.document import ReleaseRef
+from skerry_core.bundle.manifest import MAX_MANIFEST_BYTES, Manifest
+from skerry_core.errors import SkerryError, UserMustActError
+from skerry_core.trust.policy import PolicyDocument, SignerIdentity
+from skerry_core.trust.verifier import MAX_SIGNATURE_BYTES, ReleaseVerifier
+from skerry_edge.inference.activation.state import LoadFailure, ModelKey
+from skerry_edge.inference.backend import Backend, Session
+from skerry_edge.inference.store_folder import BlobMissingError, StoreFolder
+
+
+@dataclass(frozen=True)
+class Resident:
+    """A release in memory, and who signed it."""
+
+    release: ReleaseRef
+    manifest: Manifest
+    signer: SignerIdentity
+    session: Session
+
+
+class Loader:
+    """Loads releases from the store folder; used by one thread at a time."""
+
+    def __init__(self, store: StoreFolder, verifier: ReleaseVerifier, backend: Backend) -> None:
+        self._store = store
+        self._verifier = verifier
+        self._backend = backend
+
+    def load(self, key: ModelKey, release: ReleaseRef, policy: PolicyDocument, like: Manifest | None) -> Resident:
+        """Verify and load; `like` is the champion's manifest, whose interface a challenger must have.
+
+        Raises SkerryError; `failure_of` says what it means for the release.
+        """
+        # (1) The manifest and the signature over it, each by its digest.
+        manifest = self._store.blob(release.digest, MAX_MANIFEST_BYTES)
+        signature = self._store.blob(release.signature, MAX_SIGNATURE_BYTES)
+        # (2) Signed by an identity that the policy allows, for this model and version.
+        verified = self._verifier.verify(
+            manifest,
+            signature,
+            namespace=key.namespace,
+            model=key.name,
+            version=release.version,
+            policy=policy,
+        )
+        # (3) Comparable with what serves.
+        if like is not None:
+            _require_same_interface(verified.manifest, like)
+        # (4) The model's bytes, read once and digested, become the session.
+        files = {file.path: file for file in verified.manifest.files}
+        entry = files.get(verified.manifest.entrypoint)
+        if entry is None:
+            raise UserMustActError("ManifestMalformed", "the manifest's entrypoint is none of its files")
+        model = self._store.blob(entry.digest, entry.size)
+        session = self._backend.load(model, verified.manifest)
+        return Resident(release, verified.manifest, verified.identity, session)
+
+
+def _require_same_interface(challenger: Manifest, champion: Manifest) -> None:
+    """A canary runs both on the same request and compares their answers: another interface needs another model."""
+    same = (
+        sorted(challenger.inputs, key=lambda spec: spec.name) == sorted(champion.inputs, key=lambda spec: spec.name)
+        and sorted(challenger.outputs, key=lambda spec: spec.name)
+        == sorted(champion.outputs, key=lambda spec: spec.name)
+        and challenger.decision.output == champion.decision.output
+    )
+    if not same:
+        raise UserMustActError(
+            "InterfaceChanged",
+            f"inputs, outputs or decision of {challenger.version} differ from {champion.version}, which serves: "
+            "clients would break; release it as another Model",
+        )
+
+
+def failure_of(error: SkerryError) -> LoadFailure:
+    """What an error in loading means: wait for sync, refuse for good, or try again when something changes."""
+    message = str(error)[:1024]
+    if isinstance(error, BlobMissingError):
+        return LoadFailure(ModelPhase.DOWNLOADING, "Downloading", message, missing=error.digest)
+    phase = ModelPhase.REFUSED if isinstance(error, UserMustActError) else ModelPhase.STALLED
+    return LoadFailure(phase, error.reason, message)

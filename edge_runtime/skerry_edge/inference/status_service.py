@@ -1,0 +1,50 @@
+"""The node's own port: probes, metrics, status and evidence."""
+
+import asyncio
+from collections.abc import Callable
+from http import HTTPStatus
+
+from skerry_edge.inference.http_message import Request, Response
+from skerry_edge.inference.metrics import CONTENT_TYPE, Metrics
+from skerry_edge.inference.report import Reporter
+
+_TEXT = "text/plain; charset=utf-8"
+
+
+def plain_error(status: HTTPStatus, message: str) -> Response:
+    """An error for people and probes."""
+    return Response(status, message.encode() + b"\n", _TEXT)
+
+
+class StatusService:
+    """Answers probes in the event loop; what reads the disk or many counters runs in a thread."""
+
+    def __init__(
+        self, reporter: Reporter, metrics: Metrics, *, alive: Callable[[], bool], ready: Callable[[], bool]
+    ) -> None:
+        self._reporter = reporter
+        self._metrics = metrics
+        self._alive = alive
+        self._ready = ready
+
+    async def handle(self, request: Request) -> Response:  # noqa: PLR0911 - one for each path
+        """Answer any request."""
+        if request.method not in {"GET", "HEAD"}:
+            return plain_error(HTTPStatus.METHOD_NOT_ALLOWED, "use GET")
+        match request.path:
+            case "/livez":
+                return _probe(self._alive())
+            case "/readyz":
+                return _probe(self._ready())
+            case "/metrics":
+                return Response(HTTPStatus.OK, await asyncio.to_thread(self._metrics.exposition), CONTENT_TYPE)
+            case "/status":
+                return Response(HTTPStatus.OK, await asyncio.to_thread(self._reporter.status))
+            case "/evidence":
+                return Response(HTTPStatus.OK, await asyncio.to_thread(self._reporter.evidence))
+            case _:
+                return plain_error(HTTPStatus.NOT_FOUND, "no such path")
+
+
+def _probe(holds: bool) -> Response:  # noqa: FBT001 - it is the whole question
+    return Response(HTTPStatus.OK, b"ok\n", _TEXT) if holds else plain_error(HTTPStatus.SERVICE_UNAVAILABLE, "not yet")

@@ -1,0 +1,44 @@
+"""`python -m skerry_edge.sync`: the sync container's process."""
+
+import logging
+import os
+import signal
+import sys
+import threading
+
+import structlog
+
+from skerry_core.errors import UserMustActError
+from skerry_edge.sync.process import run
+from skerry_edge.sync.settings import Settings
+
+
+def main() -> int:
+    """Run until SIGTERM or SIGINT; 2 if the environment is incomplete."""
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+    )
+    log = structlog.get_logger()
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    try:
+        settings = Settings.from_environment(os.environ)
+    except UserMustActError as error:
+        log.error("can't start", reason=error.reason, message=str(error))  # noqa: TRY400 - a message, no trace
+        return 2
+    log.info("started", site=settings.site, node=settings.node)
+    run(settings, stop)
+    log.info("stopped")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

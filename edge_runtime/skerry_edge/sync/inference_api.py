@@ -1,0 +1,60 @@
+"""What the inference process next door says of itself. The only module that talks to it."""
+
+from dataclasses import dataclass, field
+
+import urllib3
+from pydantic import Field, ValidationError
+from urllib3.exceptions import HTTPError
+
+from skerry_api.v1alpha1.fields import ApiModel, Digest
+from skerry_api.v1alpha1.siteassignment import ModelReport, Serial
+from skerry_core.errors import RetryError
+
+_SECONDS = 2.0
+_MAX_BYTES = 1 << 20
+
+
+class LogPosition(ApiModel):
+    """Where inference stands in its prediction log: the number that the next record gets."""
+
+    next_seq: int = Field(ge=0)
+
+
+class Refusal(ApiModel):
+    """Why inference doesn't act on what is in its store folder."""
+
+    reason: str
+    message: str = ""
+
+
+class InferenceStatus(ApiModel):
+    """Every model as this node fares with it, the releases in memory, and the assignment that inference acts on."""
+
+    models: tuple[ModelReport, ...]
+    observed_serial: Serial | None = None
+    refusal: Refusal | None = None
+    resident: tuple[Digest, ...] = ()
+    log: LogPosition | None = None
+
+
+@dataclass(frozen=True)
+class InferenceApi:
+    """Asks over loopback, never waiting longer than two seconds."""
+
+    url: str
+    _pool: urllib3.PoolManager = field(default_factory=lambda: urllib3.PoolManager(maxsize=1, retries=False))
+
+    def status(self) -> InferenceStatus:
+        """Read the status; RetryError InferenceUnreachable while there is none."""
+        try:
+            response = self._pool.request("GET", self.url, timeout=_SECONDS, preload_content=False)
+            try:
+                data = response.read(_MAX_BYTES)
+            finally:
+                response.release_conn()
+        except HTTPError as error:
+            raise RetryError("InferenceUnreachable", f"inference doesn't answer: {type(error).__name__}") from error
+        try:
+            return InferenceStatus.model_validate_json(data)
+        except ValidationError as error:
+            raise RetryError("InferenceUnreachable", f"inference answers with no status: {error}") from error

@@ -1,0 +1,50 @@
+"""Where everything is on the node's volume; one place, so that a path is spelled once."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Paths below the volume's root.
+
+    `store` and `sync` are written by sync alone; of `inference` it only removes uploaded log segments.
+    """
+
+    root: Path
+
+    @property
+    def assignment(self) -> Path:
+        return self.root / "store" / "assignment.json"
+
+    @property
+    def restrictions(self) -> Path:
+        return self.root / "store" / "restrictions.json"
+
+    @property
+    def downloads(self) -> Path:
+        return self.root / "store" / "downloads.json"
+
+    @property
+    def blobs(self) -> Path:
+        return self.root / "store" / "blobs"
+
+    @property
+    def activation(self) -> Path:
+        return self.root / "inference" / "activation"
+
+    @property
+    def node(self) -> Path:
+        return self.root / "inference" / "node.json"
+
+    @property
+    def log(self) -> Path:
+        return self.root / "inference" / "log"
+
+    @property
+    def grant(self) -> Path:
+        return self.root / "sync" / "grant.json"
+
+    @property
+    def uploaded(self) -> Path:
+        return self.root / "sync" / "uploaded.json"

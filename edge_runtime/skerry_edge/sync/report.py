@@ -1,0 +1,162 @@
+"""This node's RuntimeNode status from facts, and whether it says anything new; pure.
+
+Kubernetes stores what changed state, not what counts up: a status is written when a phase, a digest, a serial, a reason
+or the order of magnitude of the queue changes. Whatever else it holds is as of that moment.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from skerry_api.v1alpha1.condition import Condition, ConditionStatus
+from skerry_api.v1alpha1.runtimenode import DiskUsage, RuntimeNodeStatus
+from skerry_api.v1alpha1.siteassignment import ModelPhase, ModelReport, Serial
+from skerry_edge.delivery.plan import Pending
+
+QUEUE_WINDOW = timedelta(seconds=10)
+_COARSEST_EXACT = 1000
+_MAX_MESSAGE = 1024
+# Downloads that don't go on until somebody does something; for all others waiting is enough.
+_STUCK = frozenset({"DiskTooSmall", "DigestMismatch", "StoreRefused"})
+_ENDED = {ModelPhase.STALLED, ModelPhase.REFUSED, ModelPhase.ROLLED_BACK}
+
+
+@dataclass(frozen=True)
+class Cause:
+    """A condition's reason and message."""
+
+    reason: str
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of this node now.
+
+    `accepted` is the assignment on this node's disk, `serial` the one that inference acts on; `models` is None while
+    inference doesn't answer; `refusal` is why something newer isn't in force, `upload` why the log can't be uploaded.
+    """
+
+    site: str
+    accepted: Serial | None
+    serial: Serial | None
+    models: tuple[ModelReport, ...] | None
+    resident: tuple[str, ...] = ()
+    refusal: Cause | None = None
+    pending: tuple[Pending, ...] = ()
+    upload: Cause | None = None
+    disk: DiskUsage | None = None
+    queue_depth: int = 0
+
+
+def report(facts: Facts, generation: int, before: RuntimeNodeStatus | None, now: datetime) -> RuntimeNodeStatus:
+    """Status as of now; a condition keeps the time of its last transition from `before`."""
+    return RuntimeNodeStatus(
+        observed_generation=generation,
+        conditions=_conditions(facts, generation, before.conditions if before else (), now),
+        site=facts.site,
+        observed_serial=facts.serial,
+        models=facts.models or (),
+        resident=tuple(sorted(facts.resident)),
+        disk=facts.disk,
+        queue_depth=coarse(facts.queue_depth),
+        updated_at=now,
+    )
+
+
+def changed(before: RuntimeNodeStatus | None, after: RuntimeNodeStatus) -> bool:
+    """Tell whether `after` is worth a write."""
+    return before is None or _news(before) != _news(after)
+
+
+def _news(status: RuntimeNodeStatus) -> tuple[object, ...]:
+    return (
+        status.observed_generation,
+        tuple((condition.type, condition.status, condition.reason) for condition in status.conditions),
+        status.site,
+        status.observed_serial,
+        tuple(
+            (
+                model.namespace,
+                model.model,
+                model.phase,
+                model.target_digest,
+                model.serving_digest,
+                model.reason,
+                model.quarantined,
+            )
+            for model in status.models
+        ),
+        status.resident,
+        status.queue_depth,
+    )
+
+
+def coarse(depth: int) -> int:
+    """A depth as the power of ten below it, and 0 below a thousand."""
+    return 0 if depth < _COARSEST_EXACT else int(10 ** (len(str(depth)) - 1))
+
+
+def standing(samples: Iterable[tuple[datetime, int]], now: datetime) -> int:
+    """The least depth of the last ten seconds: what stands in a queue, not what passes through.
+
+    A queue that is emptied every two seconds has none, however fast it fills (the measure of RFC 8289, CoDel).
+    """
+    return min((depth for at, depth in samples if now - at <= QUEUE_WINDOW), default=0)
+
+
+def _conditions(facts: Facts, generation: int, before: Iterable[Condition], now: datetime) -> tuple[Condition, ...]:
+    stalled = _stalled(facts)
+    reconciling = None if stalled else _reconciling(facts)
+    cause = stalled or reconciling or Cause("Serving")
+    uploading = facts.upload or Cause("Uploading")
+    table = (
+        ("Ready", stalled is None and reconciling is None, cause),
+        ("Reconciling", reconciling is not None, cause),
+        ("Stalled", stalled is not None, cause),
+        ("Uploading", facts.upload is None, uploading),
+    )
+    since = {(condition.type, condition.status): condition.last_transition_time for condition in before}
+    conditions = []
+    for kind, holds, why in table:
+        status = ConditionStatus.TRUE if holds else ConditionStatus.FALSE
+        conditions.append(
+            Condition(
+                type=kind,
+                status=status,
+                reason=why.reason,
+                message=why.message[:_MAX_MESSAGE],
+                observed_generation=generation,
+                last_transition_time=since.get((kind, status), now),
+            )
+        )
+    return tuple(conditions)
+
+
+def _stalled(facts: Facts) -> Cause | None:
+    """Why this node won't get where it was told to without somebody's help; the nearest cause first."""
+    if facts.refusal is not None:
+        return facts.refusal
+    for item in facts.pending:
+        if item.reason in _STUCK:
+            return Cause(item.reason, item.message)
+    for model in facts.models or ():
+        if model.phase in _ENDED:
+            return Cause(model.reason or model.phase, f"{model.namespace}/{model.model}: {model.message}")
+    return None
+
+
+def _reconciling(facts: Facts) -> Cause | None:
+    """Why this node isn't there yet; failures before mere progress."""
+    if facts.accepted is None:
+        return Cause("AssignmentMissing", "no assignment has come yet: is the site operator running and linked?")
+    if facts.models is None:
+        return Cause("InferenceUnreachable", "the inference container doesn't answer: look at its log")
+    for item in sorted(facts.pending, key=lambda item: item.reason == "Downloading"):
+        return Cause(item.reason, item.message)
+    if facts.serial != facts.accepted:
+        return Cause("Activating", "inference has yet to take up the newest assignment")
+    for model in facts.models:
+        if model.phase is not ModelPhase.SERVING:
+            return Cause(model.phase, f"{model.namespace}/{model.model}: {model.message}")
+    return None

@@ -1,0 +1,131 @@
+"""`skerry package`: make a bundle out of an ONNX model."""
+
+import json
+import zipfile
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+from pydantic import TypeAdapter, ValidationError
+from rich.console import Console
+from rich.table import Table
+
+from skerry_api.v1alpha1.fields import Name, SemVer
+from skerry_core.bundle.folder import read_bundle
+from skerry_core.bundle.manifest import Decision, DecisionKind, TensorSpec
+from skerry_core.bundle.package import Comparison, Packaged, package_model
+from skerry_core.bundle.validation import Arrays, ValidationDataError
+
+_NAME: TypeAdapter[str] = TypeAdapter(Name)
+_SEMVER: TypeAdapter[str] = TypeAdapter(SemVer)
+
+
+def package(
+    model_file: Annotated[
+        Path, typer.Argument(metavar="MODEL.onnx", exists=True, dir_okay=False, help="The model, in one file.")
+    ],
+    *,
+    model: Annotated[str, typer.Option("--model", "-m", help="Name of the Model that this is a version of.")],
+    version: Annotated[str, typer.Option("--version", "-v", help="Semantic version, such as 1.2.0.")],
+    output: Annotated[Path, typer.Option("--output", "-o", file_okay=False, help="Folder for the bundle.")],
+    decision: Annotated[
+        str,
+        typer.Option(
+            metavar="argmax:OUTPUT|tolerance:OUTPUT:NUMBER",
+            help="What counts as the same answer of two models. (default: argmax of the only output of scores)",
+        ),
+    ] = "",
+    baseline: Annotated[
+        Path | None,
+        typer.Option(exists=True, file_okay=False, help="Bundle of the release that this one is to replace."),
+    ] = None,
+    validation: Annotated[
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, help="Arrays (.npz), one an input, to compare with the baseline on."),
+    ] = None,
+    notes: Annotated[str, typer.Option(help="What changes for who uses the model.")] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the manifest and its digest as JSON.")] = False,
+) -> None:
+    """Make a bundle out of an ONNX model.
+
+    With --baseline and --validation, the bundle also says how often the two models decide differently on validation
+    data: that much disagreement is expected of a canary in the field and not held against it.
+    """
+    if (baseline is None) != (validation is None):
+        raise typer.BadParameter("--baseline and --validation go together")
+    packaged = package_model(
+        model_file,
+        output,
+        model=_checked(_NAME, model, "--model"),
+        version=_checked(_SEMVER, version, "--version"),
+        created_at=datetime.now(UTC),
+        decision=parse_decision(decision) if decision else None,
+        comparison=Comparison(read_bundle(baseline), read_arrays(validation)) if baseline and validation else None,
+        notes=notes,
+    )
+    if as_json:
+        bundle = packaged.bundle
+        typer.echo(json.dumps({"digest": bundle.digest, "manifest": json.loads(bundle.manifest_bytes)}))
+    else:
+        _print(packaged)
+
+
+def parse_decision(text: str) -> Decision:
+    """Read `argmax:OUTPUT` or `tolerance:OUTPUT:NUMBER`; output names may hold colons. Raises typer.BadParameter."""
+    kind, _, rest = text.partition(":")
+    if kind == DecisionKind.ARGMAX and rest:
+        return Decision(kind=DecisionKind.ARGMAX, output=rest)
+    output, _, number = rest.rpartition(":")
+    try:
+        tolerance = float(number)
+    except ValueError:
+        tolerance = -1.0
+    if kind != DecisionKind.TOLERANCE or not output or not 0 <= tolerance < float("inf"):
+        raise typer.BadParameter(f"{text!r} is no decision: use argmax:OUTPUT or tolerance:OUTPUT:NUMBER")
+    return Decision(kind=DecisionKind.TOLERANCE, output=output, tolerance=tolerance)
+
+
+def read_arrays(path: Path) -> Arrays:
+    """Read an .npz file whole, without pickles; raises ValidationDataError."""
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in arrays.files}
+    except (ValueError, AttributeError, EOFError, zipfile.BadZipFile) as error:
+        raise ValidationDataError(f"{path} is no .npz file of plain arrays: {error}") from error
+
+
+def _checked(kind: TypeAdapter[str], text: str, option: str) -> str:
+    try:
+        return kind.validate_python(text)
+    except ValidationError as error:
+        raise typer.BadParameter(f"{option} {text!r}: {error.errors()[0]['msg']}") from None
+
+
+def _print(packaged: Packaged) -> None:
+    bundle, measured = packaged.bundle, packaged.measured
+    manifest = bundle.manifest
+    table = Table.grid(padding=(0, 2))
+    table.add_row("bundle", str(bundle.folder))
+    table.add_row("digest", bundle.digest)
+    table.add_row("inputs", _described(manifest.inputs))
+    table.add_row("outputs", _described(manifest.outputs))
+    table.add_row("decision", f"{manifest.decision.kind} of {manifest.decision.output}")
+    table.add_row("operators", ", ".join(manifest.runtime.operators))
+    if manifest.expected_disagreement is not None:
+        expected = manifest.expected_disagreement
+        table.add_row("disagrees", f"{expected.rate:.2%} of {expected.samples} rows, with the baseline")
+    Console(soft_wrap=True, highlight=False).print(table)
+    if measured and measured.not_finite:
+        typer.secho(
+            f"warning: {measured.not_finite} rows of validation data got no finite answer; in the field, each such "
+            "request is answered by the champion, and a few of them roll the release back",
+            err=True,
+            fg=typer.colors.YELLOW,
+        )
+    typer.echo(f"next: skerry sign {bundle.folder}", err=True)
+
+
+def _described(tensors: tuple[TensorSpec, ...]) -> str:
+    return ", ".join(f"{spec.name} {spec.datatype} {list(spec.shape)}" for spec in tensors)

@@ -1,0 +1,103 @@
+"""Puts together what one site is told: pure, from the document that it has and what is decided now."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from skerry_api.v1alpha1.siteassignment import AssignedModel, Serial
+from skerry_core.assignment.document import (
+    AnalysisLimits,
+    AssignmentDocument,
+    ModelAssignment,
+    RuntimeTemplate,
+)
+from skerry_operator.hub.rollout.facts import SiteTarget
+from skerry_operator.hub.targets import ModelName
+
+
+@dataclass(frozen=True, slots=True)
+class ModelPolicy:
+    """The part of an entry that comes from the Model itself."""
+
+    served_name: str
+    analysis: AnalysisLimits
+
+
+def target_of(entry: ModelAssignment) -> SiteTarget:
+    """The part of an entry that plans decide."""
+    return SiteTarget(entry.target, entry.approved, entry.quarantined)
+
+
+def compose(
+    *,
+    site: str,
+    current: AssignmentDocument | None,
+    told: Mapping[ModelName, SiteTarget],
+    policies: Mapping[ModelName, ModelPolicy],
+    trust_policy: str,
+    runtime: RuntimeTemplate,
+    serial: Serial,
+    now: datetime,
+) -> AssignmentDocument:
+    """The next document; the current one itself if nothing in it would change.
+
+    Entries of models that are gone, or aren't for this site any more, stay as they are: only `removals` remove (law 2).
+    """
+    entries = {(entry.namespace, entry.name): entry for entry in (current.models if current else ())}
+    for name in entries.keys() | told.keys():
+        policy, target = policies.get(name), told.get(name)
+        if (entry := entries.get(name)) is not None:
+            target = target or target_of(entry)
+            policy = policy or ModelPolicy(entry.served_name, entry.analysis)
+        if policy is not None and target is not None:
+            entries[name] = _entry(name, policy, target)
+    document = AssignmentDocument(
+        site=site,
+        serial=serial,
+        issued_at=now,
+        trust_policy=trust_policy,
+        runtime=runtime,
+        models=tuple(entries[name] for name in sorted(entries)),
+        removals=current.removals if current else (),
+    )
+    if current is not None and current.serial.incarnation == serial.incarnation and same(current, document):
+        return current
+    return document
+
+
+def _entry(name: ModelName, policy: ModelPolicy, target: SiteTarget) -> ModelAssignment:
+    return ModelAssignment(
+        namespace=name[0],
+        name=name[1],
+        served_name=policy.served_name,
+        target=target.target,
+        approved=target.approved,
+        analysis=policy.analysis,
+        quarantined=target.quarantined,
+    )
+
+
+def same(one: AssignmentDocument, other: AssignmentDocument) -> bool:
+    """Tell whether two documents say the same; when they were issued, and as which number, isn't said by them."""
+    # As on the wire, where a duration, say, is rounded: else a document would differ from itself once sealed.
+    unsaid = {"serial", "issuedAt"}
+    said, other_said = (
+        {name: value for name, value in document.to_wire().items() if name not in unsaid} for document in (one, other)
+    )
+    return said == other_said
+
+
+def next_serial(incarnation: int, seen: Iterable[Serial | None]) -> Serial:
+    """One more than any serial of this incarnation that was ever given to the site, as far as anybody remembers."""
+    numbers = [serial.n for serial in seen if serial is not None and serial.incarnation == incarnation]
+    return Serial(incarnation=incarnation, n=max(numbers, default=0) + 1)
+
+
+def view(document: AssignmentDocument) -> tuple[AssignedModel, ...]:
+    """The readable view of a document for `kubectl`; nothing decides by it."""
+    return tuple(
+        AssignedModel(
+            namespace=entry.namespace, name=entry.name, version=entry.target.version, digest=entry.target.digest
+        )
+        for entry in document.models
+    )

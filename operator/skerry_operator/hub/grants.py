@@ -1,0 +1,69 @@
+"""Store grants: which blobs a site needs, and when its grant has to be made anew."""
+
+import base64
+from dataclasses import dataclass
+from datetime import datetime
+
+from skerry_api.kinds import SITE_NAMESPACE_PREFIX
+from skerry_core.assignment.document import AssignmentDocument, ReleaseRef
+from skerry_core.bundle.manifest import MAX_MANIFEST_BYTES, Manifest
+from skerry_core.store.blobs import read_blob
+from skerry_core.store.grant import S3GrantIssuer, renew_at
+from skerry_core.store.port import Store
+from skerry_operator.kube.api import JsonObject, KubeApi
+from skerry_operator.kube.resources import SECRETS
+
+GRANT_SECRET = "store-grant"  # noqa: S105 - its name
+GRANT_KEY = "grant.json"
+
+
+@dataclass(frozen=True, slots=True)
+class _Issued:
+    digests: frozenset[str]
+    renew_at: datetime
+
+
+class GrantKeeper:
+    """Keeps every site's grant young and complete. It remembers what it issued; after a restart it issues anew."""
+
+    def __init__(self, kube: KubeApi, store: Store, issuer: S3GrantIssuer) -> None:
+        self._kube = kube
+        self._store = store
+        self._issuer = issuer
+        self._issued: dict[str, _Issued] = {}
+        self._files: dict[str, frozenset[str]] = {}
+
+    def keep(self, site: str, document: AssignmentDocument, now: datetime) -> float:
+        """Issue a grant if the one that the site has is short of time or of a blob; seconds until the next.
+
+        Raises the store's errors and those of the Kubernetes API.
+        """
+        digests = frozenset().union({document.trust_policy}, *map(self._of_release, _releases(document)))
+        issued = self._issued.get(site)
+        if issued is None or issued.digests != digests or now >= issued.renew_at:
+            grant = self._issuer.issue(site, digests, now)
+            self._kube.apply(SECRETS, _secret(site, grant.model_dump_json(by_alias=True)))
+            issued = self._issued[site] = _Issued(digests, renew_at(grant))
+        return (issued.renew_at - now).total_seconds()
+
+    def _of_release(self, release: ReleaseRef) -> frozenset[str]:
+        """Everything that serving a release takes; read once, as a digest's content never changes."""
+        if (files := self._files.get(release.digest)) is None:
+            manifest = Manifest.model_validate_json(read_blob(self._store, release.digest, MAX_MANIFEST_BYTES))
+            files = self._files[release.digest] = frozenset(entry.digest for entry in manifest.files)
+        return files | {release.digest, release.signature}
+
+
+def _releases(document: AssignmentDocument) -> set[ReleaseRef]:
+    refs = (ref for entry in document.models for ref in (entry.target, entry.approved))
+    return {ref for ref in refs if ref is not None}
+
+
+def _secret(site: str, grant: str) -> JsonObject:
+    return {
+        "apiVersion": SECRETS.api_version,
+        "kind": SECRETS.kind,
+        "metadata": {"name": GRANT_SECRET, "namespace": SITE_NAMESPACE_PREFIX + site},
+        "type": "Opaque",
+        "data": {GRANT_KEY: base64.b64encode(grant.encode()).decode()},
+    }

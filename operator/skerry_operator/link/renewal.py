@@ -1,0 +1,66 @@
+"""When a site's client certificate is used, renewed or given up. Pure."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+# Kubelets and OCM renew in the last third of a certificate's life too: two thirds of the life are left for retries.
+RENEW_AFTER = 2 / 3
+
+
+class Step(StrEnum):
+    USE = "use"
+    RENEW = "renew"  # go on using the certificate, ask for the next one with it
+    ENROLL = "enroll"  # ask for the first one, or one after expiry, with the bootstrap token
+    STUCK = "stuck"  # neither certificate nor token: a person must act
+
+
+@dataclass(frozen=True)
+class Validity:
+    """A certificate's `notBefore` and `notAfter`."""
+
+    not_before: datetime
+    not_after: datetime
+
+    @property
+    def renew_at(self) -> datetime:
+        """The moment from which the certificate is to be replaced."""
+        return self.not_before + (self.not_after - self.not_before) * RENEW_AFTER
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What to do now, and after what time to ask again at the latest."""
+
+    step: Step
+    again_in: timedelta
+    reason: str = ""
+    message: str = ""
+
+
+_LOOK_AGAIN = timedelta(minutes=1)
+
+
+def decide(certificate: Validity | None, *, bootstrap_token: bool, now: datetime) -> Decision:
+    """Choose the step for a site that holds `certificate`; `notBefore` is not held against a clock that lags."""
+    if certificate is not None and now < certificate.not_after:
+        if now >= certificate.renew_at:
+            return Decision(Step.RENEW, _LOOK_AGAIN)
+        return Decision(Step.USE, min(certificate.renew_at - now, timedelta(hours=1)))
+    if bootstrap_token:
+        return Decision(Step.ENROLL, _LOOK_AGAIN)
+    if certificate is None:
+        return Decision(
+            Step.STUCK,
+            _LOOK_AGAIN,
+            "BootstrapTokenMissing",
+            "this site has no credential for its hub: create a bootstrap token at the hub and put it into the Secret "
+            "skerry-bootstrap (key token), or set bootstrap.token in the chart",
+        )
+    return Decision(
+        Step.STUCK,
+        _LOOK_AGAIN,
+        "CertificateExpired",
+        f"the hub credential expired at {certificate.not_after:%Y-%m-%d %H:%M} UTC and there is no bootstrap token: "
+        "create one at the hub and put it into the Secret skerry-bootstrap (key token); models serve on meanwhile",
+    )

@@ -1,0 +1,40 @@
+"""kopf's part at a site: it watches the mirrored assignment and wakes the observer. Its handler writes nothing.
+
+Event handlers only, on purpose: they add neither finalizers nor annotations, so uninstalling strands nothing.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import kopf
+
+from skerry_api.v1alpha1.fields import GROUP, VERSION
+from skerry_operator.kube.api import FIELD_MANAGER
+from skerry_operator.site.names import ASSIGNMENT
+
+
+def configure(settings: kopf.OperatorSettings) -> None:
+    """Set what kopf needs to know; see the house rules for why each."""
+    settings.peering.standalone = True
+    settings.scanning.disabled = True
+    settings.posting.enabled = False
+    settings.watching.server_timeout = 300
+    settings.watching.client_timeout = 330
+    settings.networking.request_timeout = 30
+    settings.persistence.finalizer = f"{FIELD_MANAGER}/kopf"
+    settings.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix=FIELD_MANAGER)
+    settings.persistence.diffbase_storage = kopf.AnnotationsDiffBaseStorage(prefix=FIELD_MANAGER)
+
+
+def register(registry: kopf.OperatorRegistry, wake: Callable[[], None]) -> None:
+    """Call `wake` whenever the assignment's spec may have changed."""
+    seen: set[int | None] = set()
+
+    async def assignment_changed(name: str | None, meta: kopf.Meta, **_: Any) -> None:
+        # Our own writes of the status leave the generation alone.
+        if name == ASSIGNMENT and meta.get("generation") not in seen:
+            seen.clear()
+            seen.add(meta.get("generation"))
+            wake()
+
+    kopf.on.event(GROUP, VERSION, "siteassignments", registry=registry, id="observe")(assignment_changed)

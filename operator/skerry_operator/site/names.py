@@ -1,0 +1,16 @@
+"""Names of the objects that a site consists of; the chart `skerry-site` and the runtime use the same."""
+
+from skerry_api.kinds import ASSIGNMENT_NAME
+
+RUNTIME_NAMESPACE = "skerry-runtime"
+ASSIGNMENT = ASSIGNMENT_NAME
+STORE_GRANT = "store-grant"
+HUB_CREDENTIAL = "hub-credential"
+RUNTIME = "skerry-runtime"
+INFERENCE_SERVICE = "skerry-inference"
+TRUST = "skerry-trust"
+RUNTIME_LABELS = {"app.kubernetes.io/name": RUNTIME, "app.kubernetes.io/part-of": "skerry"}
+
+INFERENCE_PORT = 8080
+EVIDENCE_PORT = 8081
+SYNC_PORT = 8082

@@ -1,0 +1,239 @@
+"""The runtime's DaemonSet and Service, from an assignment's runtime template and site name alone. Pure.
+
+A change of models must never change this template: it would restart pods that serve. So nothing here reads
+`document.models`, and a test holds that over generated documents.
+"""
+
+from typing import Any
+
+from skerry_api.v1alpha1.siteclass import Resources
+from skerry_core.assignment.document import AssignmentDocument, RuntimeTemplate
+from skerry_operator.site.names import (
+    EVIDENCE_PORT,
+    INFERENCE_PORT,
+    INFERENCE_SERVICE,
+    RUNTIME,
+    RUNTIME_LABELS,
+    RUNTIME_NAMESPACE,
+    SYNC_PORT,
+    TRUST,
+)
+
+KubeObject = dict[str, Any]
+
+_UID = 65532
+_ROOT = "/var/lib/skerry"
+_TRUST_DIR = "/etc/skerry/trust"
+_TOKEN_DIR = "/var/run/secrets/kubernetes.io/serviceaccount"  # noqa: S105 - a path
+_FOLDERS = ("store", "inference", "sync")
+
+_DEFAULT_INFERENCE = Resources(requests={"cpu": "100m", "memory": "256Mi"}, limits={"memory": "1Gi"})
+_DEFAULT_SYNC = Resources(requests={"cpu": "20m", "memory": "64Mi"}, limits={"memory": "160Mi"})
+
+# A hostPath takes no fsGroup. `chown -R` goes depth first, so a folder that has its owner is wholly done, also when
+# power failed midway: later starts cost one stat per folder however long the log is.
+_OWN = """set -eu
+for folder in store inference sync; do
+  path=/var/lib/skerry/$folder
+  if [ "$(stat -c %u:%g "$path")" != 65532:65532 ]; then chown -R 65532:65532 "$path"; fi
+  chmod 0750 "$path"
+done
+"""
+
+
+def daemon_set(document: AssignmentDocument) -> KubeObject:
+    """The DaemonSet to apply, without ownerReferences: nothing that is deleted may take the runtime along."""
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "DaemonSet",
+        "metadata": {"name": RUNTIME, "namespace": RUNTIME_NAMESPACE, "labels": dict(RUNTIME_LABELS)},
+        "spec": {
+            "selector": {"matchLabels": {"app.kubernetes.io/name": RUNTIME}},
+            "updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 1}},
+            "template": {
+                "metadata": {
+                    "labels": dict(RUNTIME_LABELS),
+                    "annotations": {"kubectl.kubernetes.io/default-container": "inference"},
+                },
+                "spec": _pod(document.site, document.runtime),
+            },
+        },
+    }
+
+
+def service() -> KubeObject:
+    """The Service that clients call; a node's clients reach that node's runtime only, so no network is needed."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": INFERENCE_SERVICE, "namespace": RUNTIME_NAMESPACE, "labels": dict(RUNTIME_LABELS)},
+        "spec": {
+            "selector": {"app.kubernetes.io/name": RUNTIME},
+            "internalTrafficPolicy": "Local",
+            "ports": [{"name": "http", "port": 80, "targetPort": "http", "protocol": "TCP"}],
+        },
+    }
+
+
+def _pod(site: str, template: RuntimeTemplate) -> KubeObject:
+    return {
+        "serviceAccountName": RUNTIME,
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "priorityClassName": RUNTIME,
+        "terminationGracePeriodSeconds": 30,
+        "nodeSelector": {"kubernetes.io/os": "linux"},
+        # Every node that can run a pod serves, cordoned and tainted ones included.
+        "tolerations": [{"operator": "Exists"}],
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": _UID,
+            "runAsGroup": _UID,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "initContainers": [_own_folders(template.image)],
+        "containers": [_inference(site, template), _sync(site, template)],
+        "volumes": _volumes(),
+    }
+
+
+def _own_folders(image: str) -> KubeObject:
+    return {
+        "name": "own-folders",
+        "image": image,
+        "imagePullPolicy": "IfNotPresent",
+        "command": ["/bin/sh", "-c", _OWN],
+        "securityContext": {
+            **_confined(),
+            "runAsNonRoot": False,
+            "runAsUser": 0,
+            "runAsGroup": 0,
+            "capabilities": {"drop": ["ALL"], "add": ["CHOWN", "DAC_OVERRIDE", "FOWNER"]},
+        },
+        "resources": {"requests": {"cpu": "10m", "memory": "16Mi"}, "limits": {"memory": "64Mi"}},
+        "volumeMounts": [_folder(name) for name in _FOLDERS],
+    }
+
+
+def _inference(site: str, template: RuntimeTemplate) -> KubeObject:
+    return {
+        "name": "inference",
+        "image": template.image,
+        "imagePullPolicy": "IfNotPresent",
+        "command": ["python", "-m", "skerry_edge.inference"],
+        "env": _environment(site),
+        "ports": [
+            {"name": "http", "containerPort": INFERENCE_PORT, "protocol": "TCP"},
+            {"name": "evidence", "containerPort": EVIDENCE_PORT, "protocol": "TCP"},
+        ],
+        # Loading can be slow on a small device; until it is done once, nothing may be killed for slowness.
+        "startupProbe": _probe("/v2/health/live", "http", period=1, failures=120),
+        # Killing a busy champion helps nobody: only a minute without an answer counts as dead.
+        "livenessProbe": _probe("/v2/health/live", "http", period=10, failures=6),
+        "readinessProbe": _probe("/v2/health/ready", "http", period=2, failures=3),
+        "securityContext": _confined(),
+        "resources": _resources(template.resources.inference, _DEFAULT_INFERENCE),
+        "volumeMounts": [
+            _folder("store", read_only=True),
+            _folder("inference"),
+            _mount("trust", _TRUST_DIR, read_only=True),
+            _mount("tmp", "/tmp"),  # noqa: S108 - an emptyDir of this pod
+        ],
+    }
+
+
+def _sync(site: str, template: RuntimeTemplate) -> KubeObject:
+    return {
+        "name": "sync",
+        "image": template.image,
+        "imagePullPolicy": "IfNotPresent",
+        "command": ["python", "-m", "skerry_edge.sync"],
+        "env": _environment(site),
+        "ports": [{"name": "sync", "containerPort": SYNC_PORT, "protocol": "TCP"}],
+        "livenessProbe": _probe("/livez", "sync", period=10, failures=6),
+        "readinessProbe": _probe("/readyz", "sync", period=5, failures=3),
+        "securityContext": _confined(),
+        "resources": _resources(template.resources.sync, _DEFAULT_SYNC),
+        "volumeMounts": [
+            _folder("store"),
+            _folder("sync"),
+            # Writable for one reason: removing log segments that are wholly uploaded.
+            _folder("inference"),
+            _mount("trust", _TRUST_DIR, read_only=True),
+            _mount("api-access", _TOKEN_DIR, read_only=True),
+            _mount("tmp", "/tmp"),  # noqa: S108 - an emptyDir of this pod
+        ],
+    }
+
+
+def _volumes() -> list[KubeObject]:
+    folders = [
+        {"name": name, "hostPath": {"path": f"{_ROOT}/{name}", "type": "DirectoryOrCreate"}} for name in _FOLDERS
+    ]
+    return [
+        *folders,
+        {"name": "trust", "configMap": {"name": TRUST}},
+        {"name": "tmp", "emptyDir": {"sizeLimit": "64Mi"}},
+        {
+            # What automounting would give, for sync alone: inference holds no credential.
+            "name": "api-access",
+            "projected": {
+                "sources": [
+                    {"serviceAccountToken": {"path": "token", "expirationSeconds": 3600}},
+                    {
+                        "configMap": {
+                            "name": "kube-root-ca.crt",
+                            "items": [{"key": "ca.crt", "path": "ca.crt"}],
+                        }
+                    },
+                    {
+                        "downwardAPI": {
+                            "items": [{"path": "namespace", "fieldRef": {"fieldPath": "metadata.namespace"}}]
+                        }
+                    },
+                ]
+            },
+        },
+    ]
+
+
+def _environment(site: str) -> list[KubeObject]:
+    return [
+        {"name": "SKERRY_SITE", "value": site},
+        {"name": "SKERRY_NODE", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}},
+        {"name": "SKERRY_ROOT", "value": _ROOT},
+        {"name": "SKERRY_TRUST_DIR", "value": _TRUST_DIR},
+    ]
+
+
+def _confined() -> KubeObject:
+    return {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+
+
+def _resources(asked: Resources | None, default: Resources) -> KubeObject:
+    chosen = asked or default
+    return {
+        name: dict(amounts) for name, amounts in (("requests", chosen.requests), ("limits", chosen.limits)) if amounts
+    }
+
+
+def _probe(path: str, port: str, *, period: int, failures: int) -> KubeObject:
+    return {
+        "httpGet": {"path": path, "port": port},
+        "periodSeconds": period,
+        "timeoutSeconds": 5,
+        "failureThreshold": failures,
+    }
+
+
+def _folder(name: str, *, read_only: bool = False) -> KubeObject:
+    return _mount(name, f"{_ROOT}/{name}", read_only=read_only)
+
+
+def _mount(name: str, path: str, *, read_only: bool = False) -> KubeObject:
+    mount: KubeObject = {"name": name, "mountPath": path}
+    return mount | {"readOnly": True} if read_only else mount

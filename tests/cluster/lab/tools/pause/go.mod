@@ -1,0 +1,3 @@
+module skerry.dev/lab/pause
+
+go 1.26.5

@@ -1,0 +1,102 @@
+import json
+import secrets
+from dataclasses import dataclass
+
+import pytest
+
+from skerry_core.trust.keys import KeyPair, generate_key_pair
+from tests.cluster.lab import Cluster, LabError
+from tests.cluster.lab.images import ImageBuilder, product_images
+from tests.integration.charts.rendering import CHARTS
+from tests.integration.site.hubside import HubSide, admin, install_hub_side
+from tests.sigstore_instance.instance import PrivateSigstore
+
+SYSTEM, RUNTIME = "skerry-system", "skerry-runtime"
+_CRDS = ("siteassignments.skerry.dev", "runtimenodes.skerry.dev")
+_CLUSTER_WIDE = (
+    "validatingadmissionpolicybindings",
+    "validatingadmissionpolicies",
+    "clusterrolebindings",
+    "clusterroles",
+    "priorityclasses",
+)
+
+
+@dataclass
+class InstalledSite:
+    """A site by its chart, on a cluster that is its own hub as well: the API server plays both ends of the link."""
+
+    cluster: Cluster
+    hub: HubSide
+    hub_key: KeyPair
+
+    def get(self, kind: str, name: str, namespace: str = RUNTIME) -> dict:
+        found = self.cluster.kubectl("get", kind, name, f"--namespace={namespace}", "-o", "json", check=False)
+        return json.loads(found.stdout) if found.stdout else {}
+
+    def refusal(self, body: dict) -> str:
+        """Why the API server doesn't take an object; empty if it would."""
+        try:
+            self.cluster.kubectl("create", "--dry-run=server", "-f", "-", input=json.dumps(body))
+        except LabError as error:
+            return str(error)
+        return ""
+
+
+@pytest.fixture(scope="session")
+def images(lab, spare):
+    """The product's images, in the spare cluster; their tags by name."""
+    built = product_images(ImageBuilder(lab.layout.cache), CHARTS.parent)
+    for archive in built.values():
+        spare.import_images(archive)
+    return {tag.removeprefix("skerry-").partition(":")[0]: tag for tag in built}
+
+
+def label_system(cluster: Cluster) -> None:
+    cluster.kubectl("create", "namespace", SYSTEM)
+    cluster.kubectl("label", "namespace", SYSTEM, "pod-security.kubernetes.io/enforce=restricted")
+
+
+def remove_all(cluster: Cluster) -> None:
+    """What a person types to be rid of everything, after helm uninstall."""
+    cluster.kubectl("delete", "namespace", SYSTEM, RUNTIME, "--ignore-not-found", "--timeout=120s")
+    cluster.kubectl("delete", "crd", *_CRDS, "--ignore-not-found", "--timeout=60s")
+    for kind in _CLUSTER_WIDE:
+        cluster.kubectl("delete", kind, "--selector=app.kubernetes.io/part-of=skerry", "--ignore-not-found")
+
+
+@pytest.fixture(scope="session")
+def site(spare, images, tmp_path_factory):
+    """The chart skerry-site, installed by Helm, enrolled and linked."""
+    folder = tmp_path_factory.mktemp("site")
+    remove_all(spare)
+    hub_side = HubSide(admin(spare), spare, f"t{secrets.token_hex(4)}")
+    label_system(spare)
+    hub_key = generate_key_pair()
+    (folder / "ca.crt").write_text(spare.ca_pem)
+    (folder / "hub.pub").write_bytes(hub_key.public_pem)
+    (folder / "policy.pub").write_bytes(generate_key_pair().public_pem)
+    with PrivateSigstore.start() as sigstore:
+        (folder / "trusted_root.json").write_bytes(sigstore.trusted_root_json)
+    installed = InstalledSite(spare, hub_side, hub_key)
+    spare.helm(
+        "install",
+        "skerry-site",
+        str(CHARTS / "skerry-site"),
+        f"--namespace={SYSTEM}",
+        "--wait",
+        "--timeout=3m",
+        f"--set=site.name={hub_side.site}",
+        f"--set=hub.url={spare.api_url}",
+        f"--set-file=hub.ca={folder / 'ca.crt'}",
+        f"--set=bootstrap.token={hub_side.bootstrap_token()}",
+        f"--set-file=trust.trustedRoot={folder / 'trusted_root.json'}",
+        f"--set-file=trust.policyPublicKey={folder / 'policy.pub'}",
+        f"--set-file=trust.hubPublicKey={folder / 'hub.pub'}",
+    )
+    install_hub_side(spare)
+    hub_side.make_room()
+    yield installed
+    spare.helm("uninstall", "skerry-site", f"--namespace={SYSTEM}", "--ignore-not-found")
+    remove_all(spare)
+    hub_side.leave()

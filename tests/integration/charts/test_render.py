@@ -1,0 +1,101 @@
+"""The charts as Helm renders them; no cluster is asked."""
+
+import pytest
+import yaml
+
+from tests.cluster.lab import LabError
+from tests.integration.charts.rendering import CHARTS, HUB, SITE
+
+pytestmark = pytest.mark.lab
+BOTH = [("skerry-hub", HUB), ("skerry-site", SITE)]
+NAMESPACE = "--namespace=skerry-system"
+
+
+@pytest.fixture(scope="session")
+def render(spare):
+    def rendered(chart, *arguments):
+        done = spare.helm("template", chart, str(CHARTS / chart), NAMESPACE, *arguments)
+        return [document for document in yaml.safe_load_all(done.stdout) if document]
+
+    return rendered
+
+
+def of_kind(documents, kind):
+    return [document for document in documents if document["kind"] == kind]
+
+
+@pytest.mark.parametrize(("chart", "values"), BOTH)
+def test_lint_finds_nothing(spare, chart, values):
+    done = spare.helm("lint", "--strict", str(CHARTS / chart), *values)
+    assert "0 chart(s) failed" in done.stdout
+    assert "[WARNING]" not in done.stdout
+
+
+@pytest.mark.parametrize(("chart", "values"), BOTH)
+def test_rendering_twice_gives_the_same_bytes(spare, chart, values):
+    arguments = ("template", chart, str(CHARTS / chart), NAMESPACE, *values)
+    assert spare.helm(*arguments).stdout == spare.helm(*arguments).stdout
+
+
+@pytest.mark.parametrize(("chart", "values"), BOTH)
+def test_crds_are_kept_or_left_out_as_asked(render, chart, values):
+    kept = of_kind(render(chart, *values), "CustomResourceDefinition")
+    assert kept
+    assert all(crd["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep" for crd in kept)
+    loose = of_kind(render(chart, *values, "--set=crds.keep=false"), "CustomResourceDefinition")
+    assert not any("annotations" in crd["metadata"] for crd in loose)
+    assert not of_kind(render(chart, *values, "--set=crds.enabled=false"), "CustomResourceDefinition")
+
+
+@pytest.mark.parametrize(("chart", "values"), BOTH)
+def test_images_come_from_the_registry_that_is_given(render, chart, values):
+    documents = render(chart, *values, "--set=global.imageRegistry=mirror.example.test:5000/skerry/")
+    (deployment,) = of_kind(documents, "Deployment")
+    image = deployment["spec"]["template"]["spec"]["containers"][0]["image"]
+    assert image == "mirror.example.test:5000/skerry/skerry-operator:0.1.0"
+
+
+@pytest.mark.parametrize(
+    ("chart", "values", "wrong", "told"),
+    [
+        ("skerry-hub", HUB, "--set=store.uri=http://x", "store/uri"),
+        ("skerry-hub", HUB, "--set=hub.keySecrets=x", "keySecrets"),
+        ("skerry-hub", HUB, "--set=store.endpoint=", "store.endpoint"),
+        ("skerry-site", SITE, "--set=site.name=Site_A", "site/name"),
+        ("skerry-site", SITE, "--set=hub.url=http://plain", "hub/url"),
+        ("skerry-site", SITE, "--set=bootstrap.token=abc", "bootstrap/token"),
+        ("skerry-site", SITE, "--set=site.name=", "site.name"),
+        ("skerry-site", SITE, "--set=trust.hubPublicKey=", "--set-file trust.hubPublicKey"),
+    ],
+)
+def test_wrong_values_are_refused_by_name(spare, chart, values, wrong, told):
+    with pytest.raises(LabError, match=told):
+        spare.helm("template", chart, str(CHARTS / chart), *values, wrong)
+
+
+def test_nothing_that_the_runtime_needs_goes_with_the_site_release(render):
+    documents = render("skerry-site", *SITE)
+    of_runtime = [
+        document
+        for document in documents
+        if document["metadata"].get("namespace") == "skerry-runtime"
+        or document["metadata"]["name"].startswith("skerry-runtime")
+        if document["metadata"]["name"] != "skerry-site"  # the operator's own rights there
+    ]
+    assert len(of_runtime) >= 10
+    kept = [
+        document
+        for document in of_runtime
+        if document["metadata"].get("annotations", {}).get("helm.sh/resource-policy") == "keep"
+    ]
+    assert kept == of_runtime
+
+
+@pytest.mark.parametrize(("chart", "values"), BOTH)
+def test_an_operator_is_one_process_that_is_never_doubled(render, chart, values):
+    (deployment,) = of_kind(render(chart, *values), "Deployment")
+    assert deployment["spec"]["replicas"] == 1
+    assert deployment["spec"]["strategy"] == {"type": "Recreate"}
+    for container in deployment["spec"]["template"]["spec"]["containers"]:
+        assert container["resources"]["requests"]["memory"]
+        assert container["resources"]["limits"]["memory"]

@@ -1,0 +1,156 @@
+import json
+
+import numpy as np
+import pytest
+from onnx import TensorProto
+
+from skerry_core import digest as digests
+from skerry_core.bundle.folder import read_bundle, write_signature
+from skerry_core.bundle.inspection import ModelUnsupportedError
+from skerry_core.bundle.manifest import Decision, DecisionKind, Manifest
+from skerry_core.bundle.package import Comparison, package_model
+from skerry_core.bundle.validation import ValidationDataError
+from skerry_core.canonical import canonical_json
+from skerry_core.errors import UserMustActError
+from skerry_core.store.errors import DigestMismatchError
+from tests.unit.bundle.conftest import NOW
+from tests.unit.bundle.models import FEATURES, classifier, identity, linear
+
+
+def features(rows):
+    data = np.zeros((rows, FEATURES), np.float32)
+    data[np.arange(rows), np.arange(rows) % 3] = 1
+    data[:, 3] = 2
+    return {"features": data}
+
+
+def test_writes_a_bundle_that_reads_back(packaged):
+    bundle = packaged(notes="first")
+    assert sorted(path.name for path in bundle.folder.iterdir()) == ["manifest.json", "model.onnx"]
+    assert bundle.manifest_bytes == (bundle.folder / "manifest.json").read_bytes()
+    assert canonical_json(json.loads(bundle.manifest_bytes)) == bundle.manifest_bytes
+    assert canonical_json(bundle.manifest) == bundle.manifest_bytes
+    manifest = bundle.manifest
+    assert (manifest.model, manifest.version, manifest.created_at, manifest.notes) == ("har", "1.0.0", NOW, "first")
+    assert manifest.decision == Decision(kind=DecisionKind.ARGMAX, output="scores")
+    assert manifest.expected_disagreement is None
+    assert manifest.entrypoint == "model.onnx"
+    assert manifest.files[0].digest == digests.of_bytes(classifier())
+    assert read_bundle(bundle.folder) == bundle
+    assert bundle.signature is None
+
+
+def test_the_same_inputs_give_the_same_digest(packaged):
+    assert packaged().digest == packaged().digest
+    assert packaged().digest != packaged(notes="other").digest
+
+
+def test_measures_against_the_baseline(packaged):
+    baseline = packaged()
+    bundle = packaged(classifier(favoured=1), version="1.1.0", comparison=Comparison(baseline, features(300)))
+    expected = bundle.manifest.expected_disagreement
+    assert expected.baseline == baseline.digest
+    assert expected.rate == pytest.approx(2 / 3)
+    assert expected.samples == 300
+
+
+def test_packaging_again_takes_the_old_signature_away(packaged):
+    bundle = packaged()
+    write_signature(bundle, b"{}")
+    assert read_bundle(bundle.folder).signature == b"{}"
+    assert packaged(notes="changed").signature is None
+
+
+@pytest.mark.parametrize(
+    ("decision", "message"),
+    [
+        (Decision(kind=DecisionKind.ARGMAX, output="nothing"), "has no output 'nothing'; it has"),
+        (Decision(kind=DecisionKind.TOLERANCE, output="nothing", tolerance=1), "has no output"),
+    ],
+)
+def test_a_decision_needs_its_output(packaged, decision, message):
+    with pytest.raises(UserMustActError, match=message) as caught:
+        packaged(decision=decision)
+    assert caught.value.reason == "DecisionInvalid"
+
+
+@pytest.mark.parametrize(
+    ("data", "decision", "message"),
+    [
+        (identity(TensorProto.INT64), None, "can't be told"),
+        (identity(TensorProto.FLOAT, ["n"]), None, "can't be told"),
+        (identity(TensorProto.FLOAT, ["n"]), Decision(kind=DecisionKind.ARGMAX, output="y"), "one number a row"),
+        (identity(TensorProto.FLOAT, []), Decision(kind=DecisionKind.TOLERANCE, output="y"), "no rows"),
+    ],
+)
+def test_a_decision_fits_its_output(packaged, data, decision, message):
+    with pytest.raises(UserMustActError, match=message):
+        packaged(data, decision=decision)
+
+
+def test_a_regression_is_compared_within_a_tolerance(packaged):
+    decision = Decision(kind=DecisionKind.TOLERANCE, output="y", tolerance=0.5)
+    assert packaged(identity(TensorProto.FLOAT, ["n"]), decision=decision).manifest.decision == decision
+
+
+def test_a_baseline_is_of_the_same_model(packaged):
+    baseline = packaged(model="other")
+    with pytest.raises(UserMustActError, match="a bundle of 'other', not 'har'"):
+        packaged(comparison=Comparison(baseline, features(3)))
+
+
+def test_a_model_without_any_finite_answer_is_not_measured(packaged):
+    baseline = packaged()
+    with pytest.raises(ValidationDataError, match="on no row"):
+        packaged(linear(np.full((4, 3), np.nan)), version="1.1.0", comparison=Comparison(baseline, features(3)))
+
+
+def test_what_can_not_be_packaged_leaves_no_bundle(tmp_path):
+    source = tmp_path / "broken.onnx"
+    source.write_bytes(b"broken")
+    with pytest.raises(ModelUnsupportedError):
+        package_model(source, tmp_path / "out", model="har", version="1.0.0", created_at=NOW)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("damage", ["missing", "changed", "longer", "link"])
+def test_reading_checks_every_file(packaged, tmp_path, damage):
+    bundle = packaged()
+    model = bundle.folder / "model.onnx"
+    data = model.read_bytes()
+    model.unlink()
+    if damage == "changed":
+        model.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    elif damage == "longer":
+        model.write_bytes(data + b"\0")
+    elif damage == "link":
+        (tmp_path / "elsewhere").write_bytes(data)
+        model.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(UserMustActError, match="package the model again") as caught:
+        read_bundle(bundle.folder)
+    assert isinstance(caught.value, DigestMismatchError) == (damage in {"changed", "longer"})
+
+
+@pytest.mark.parametrize("path", ["../model.onnx", "/etc/passwd", "a/b", ".hidden", ""])
+def test_a_manifest_can_not_name_files_elsewhere(packaged, path):
+    bundle = packaged()
+    wire = json.loads(bundle.manifest_bytes)
+    wire["files"][0]["path"] = path
+    (bundle.folder / "manifest.json").write_text(json.dumps(wire))
+    with pytest.raises(UserMustActError, match="path") as caught:
+        read_bundle(bundle.folder)
+    assert caught.value.reason == "BundleMalformed"
+
+
+@pytest.mark.parametrize("content", [None, b"", b"{}", b"\xff", b" " * (1 << 21)])
+def test_a_folder_without_a_manifest_is_no_bundle(tmp_path, content):
+    if content is not None:
+        (tmp_path / "manifest.json").write_bytes(content)
+    with pytest.raises(UserMustActError, match=r"manifest\.json") as caught:
+        read_bundle(tmp_path)
+    assert caught.value.reason == "BundleMalformed"
+
+
+def test_manifests_survive_their_own_canonical_form(packaged):
+    manifest = packaged().manifest
+    assert Manifest.model_validate_json(canonical_json(manifest)) == manifest

@@ -1,0 +1,150 @@
+"""Delivery on a real folder, with a source whose faults a test sets."""
+
+import json
+import os
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from skerry_core import digest
+from skerry_core.errors import WaitError
+from skerry_edge.delivery.blobs import BlobFolder
+from skerry_edge.delivery.delivery import IDLE, Delivery, Demand
+from skerry_edge.delivery.gc import UNUSED_FOR
+from tests.unit.delivery.worlds import POLICY, Release, assignment
+
+OLD, NEW = Release("1.0.0", (b"old model",)), Release("1.1.0", (b"new model", b"labels"))
+POLICY_DIGEST = digest.of_bytes(POLICY)
+
+
+class World:
+    """A node's folder, what it is told, and a store by digest; `faults` are raised instead of bytes."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.blobs = BlobFolder(folder / "blobs")
+        self.demand = Demand(assignment(NEW, OLD), frozenset(), ())
+        self.store = {POLICY_DIGEST: POLICY, **OLD.blobs, **NEW.blobs}
+        self.faults = {}
+        self.asked = []
+        self.restart()
+
+    def restart(self):
+        self.delivery = Delivery(
+            self.blobs, self.folder / "downloads.json", lambda: self.demand, self.source, lambda: False,
+            CollectorRegistry(),
+        )  # fmt: skip
+
+    def source(self, wanted, start, _limit):
+        self.asked.append(wanted)
+        if wanted in self.faults:
+            raise self.faults[wanted]
+        yield self.store[wanted][start:]
+
+    def settle(self):
+        """Step until there is nothing to do at once; the pause then asked for."""
+        for _ in range(50):
+            pause = self.delivery.step()
+            if pause:
+                return pause
+        raise AssertionError("delivery never rests")
+
+    @property
+    def present(self):
+        return {blob.digest for blob in self.blobs.survey().blobs}
+
+    @property
+    def told(self):
+        return {item["digest"]: item["reason"] for item in json.loads((self.folder / "downloads.json").read_bytes())}
+
+    def age(self, wanted):
+        old = (datetime.now(UTC) - UNUSED_FOR - timedelta(days=1)).timestamp()
+        os.utime(self.blobs.path(wanted), (old, old))
+
+
+@pytest.fixture
+def world(tmp_path):
+    return World(tmp_path)
+
+
+def test_brings_everything_in_order_and_then_rests(world):
+    assert world.settle() == IDLE
+    assert world.asked == [POLICY_DIGEST, *OLD.blobs, *NEW.blobs]
+    assert world.present == set(world.store)
+    assert world.told == {}
+
+
+def test_goes_on_where_the_last_process_stopped(world):
+    for _ in range(3):
+        world.delivery.step()
+    world.restart()
+    world.settle()
+    assert len(world.asked) == len(set(world.asked)) == len(world.store)
+
+
+def test_without_an_assignment_nothing_is_fetched_and_nothing_deleted(world):
+    world.settle()
+    for blob in world.present:
+        world.age(blob)
+    world.demand = Demand(None, frozenset(), ())
+    assert world.settle() == IDLE
+    assert world.present == set(world.store)
+
+
+def test_a_failing_blob_is_told_with_its_reason_and_holds_up_none(world):
+    world.faults[OLD.ref.signature] = WaitError("ObjectMissing", "the store has no such blob")
+    assert timedelta() < world.settle() < timedelta(seconds=1)
+    assert world.told == {OLD.ref.signature: "ObjectMissing"}
+    assert world.present == set(world.store) - {OLD.ref.signature}
+
+
+def test_heals_as_soon_as_it_is_told_to_retry(world):
+    world.faults = dict.fromkeys(world.store, WaitError("StoreUnavailable", "can't be reached"))
+    world.settle()
+    assert world.told[POLICY_DIGEST] == "StoreUnavailable"
+    world.faults = {}
+    world.delivery.retry_now()
+    assert world.settle() == IDLE
+    assert world.told == {}
+
+
+def test_a_new_assignment_leaves_old_blobs_until_they_are_old(world):
+    world.settle()
+    world.demand = Demand(assignment(NEW, serial=(1, 2)), frozenset(), (NEW.ref,))
+    world.settle()
+    assert world.present == set(world.store)
+    for blob in OLD.blobs:
+        world.age(blob)
+    world.settle()
+    assert world.present == set(world.store) - set(OLD.blobs)
+
+
+def test_old_blobs_of_what_inference_may_go_back_to_stay(world):
+    world.settle()
+    world.demand = Demand(assignment(NEW, serial=(1, 2)), frozenset(), (NEW.ref, OLD.ref))
+    for blob in world.present:
+        world.age(blob)
+    world.settle()
+    assert world.present == set(world.store)
+
+
+def test_a_manifest_that_is_none_names_no_files_and_stops_nothing_else(world):
+    junk = b"not a manifest"
+    ref = NEW.ref.model_copy(update={"digest": digest.of_bytes(junk)})
+    document = assignment(NEW, OLD)
+    model = document.models[0].model_copy(update={"target": ref})
+    world.demand = Demand(document.model_copy(update={"models": (model,)}), frozenset(), ())
+    world.store[ref.digest] = junk
+    assert world.settle() == IDLE
+    assert world.present == {POLICY_DIGEST, *OLD.blobs, ref.digest, ref.signature}
+
+
+def test_a_blob_that_the_disk_has_damaged_is_found_at_the_next_start_and_fetched_again(world):
+    world.settle()
+    (model,) = OLD.files
+    path = world.blobs.path(digest.of_bytes(model))
+    path.write_bytes(b"rotten")
+    world.restart()
+    world.settle()
+    assert path.read_bytes() == model

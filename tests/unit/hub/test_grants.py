@@ -1,0 +1,108 @@
+import base64
+import json
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from skerry_api.v1alpha1.siteassignment import Serial
+from skerry_api.v1alpha1.siteclass import RuntimeResources
+from skerry_core.assignment.document import AssignmentDocument, ModelAssignment, ReleaseRef, RuntimeTemplate
+from skerry_core.bundle.manifest import Manifest
+from skerry_core.canonical import canonical_json
+from skerry_core.store.blobs import put_bytes
+from skerry_core.store.errors import ObjectMissingError
+from skerry_core.store.grant import S3GrantIssuer
+from skerry_core.store.memory import MemoryStore
+from skerry_core.store.s3 import S3Settings, S3Store
+from skerry_operator.hub.grants import GrantKeeper
+from skerry_operator.hub.rollout.defaults import analysis_limits
+from skerry_operator.kube.memory import MemoryKube
+from skerry_operator.kube.resources import SECRETS
+
+NOW = datetime(2030, 1, 1, tzinfo=UTC)
+POLICY, MODEL_FILE, SIGNATURE = (f"sha256:{digit * 64}" for digit in "567")
+TENSOR = {"name": "x", "datatype": "FP32", "shape": [-1, 4]}
+
+
+@pytest.fixture
+def store():
+    return MemoryStore()
+
+
+@pytest.fixture
+def release(store):
+    """A release whose manifest the store holds."""
+    manifest = Manifest.model_validate(
+        {
+            "model": "har",
+            "version": "1.0.0",
+            "createdAt": NOW,
+            "entrypoint": "model.onnx",
+            "files": [{"path": "model.onnx", "digest": MODEL_FILE, "size": 10}],
+            "inputs": [TENSOR],
+            "outputs": [TENSOR],
+            "decision": {"kind": "argmax", "output": "x"},
+            "runtime": {"irVersion": 8, "opsets": {"": 17}, "operators": ["MatMul"]},
+        }
+    )
+    digest = put_bytes(store, canonical_json(manifest)).digest
+    return ReleaseRef(release="har-1.0.0", version="1.0.0", digest=digest, signature=SIGNATURE)
+
+
+def document(*releases: ReleaseRef) -> AssignmentDocument:
+    limits = analysis_limits(None)
+    entries = (
+        ModelAssignment(namespace="f", name="har", served_name="har", target=each, analysis=limits) for each in releases
+    )
+    return AssignmentDocument(
+        site="site-a",
+        serial=Serial(incarnation=1, n=1),
+        issued_at=NOW,
+        trust_policy=POLICY,
+        runtime=RuntimeTemplate(image="skerry-edge:0.1.0", resources=RuntimeResources()),
+        models=tuple(entries),
+    )
+
+
+@pytest.fixture
+def kube():
+    return MemoryKube()
+
+
+@pytest.fixture
+def keeper(kube, store):
+    settings = S3Settings(endpoint="http://s3.test:9000", bucket="skerry", access_key="id", secret_key="secret")
+    return GrantKeeper(kube, store, S3GrantIssuer(S3Store(settings)))
+
+
+def grant(kube) -> dict:
+    secret = kube.get(SECRETS, "store-grant", "skerry-site-site-a")
+    return json.loads(base64.b64decode(secret["data"]["grant.json"]))
+
+
+def test_a_site_may_read_what_it_is_assigned_and_nothing_else(keeper, kube, release):
+    assert keeper.keep("site-a", document(release), NOW) == 1800
+    assert set(grant(kube)["blobs"]) == {POLICY, MODEL_FILE, SIGNATURE, release.digest}
+    assert grant(kube)["upload"]["prefix"].startswith("sites/site-a/")
+
+
+def test_a_grant_is_renewed_at_half_life_and_not_before(keeper, kube, release):
+    keeper.keep("site-a", document(release), NOW)
+    first = grant(kube)
+    assert keeper.keep("site-a", document(release), NOW + timedelta(minutes=29)) == 60
+    assert grant(kube) == first
+    keeper.keep("site-a", document(release), NOW + timedelta(minutes=30))
+    assert grant(kube)["expiresAt"] > first["expiresAt"]
+
+
+def test_a_new_release_needs_a_new_grant_at_once(keeper, kube, release):
+    keeper.keep("site-a", document(), NOW)
+    assert set(grant(kube)["blobs"]) == {POLICY}
+    keeper.keep("site-a", document(release), NOW)
+    assert MODEL_FILE in grant(kube)["blobs"]
+
+
+def test_a_manifest_that_the_store_lost_is_a_reason_to_wait(keeper, release):
+    gone = release.model_copy(update={"digest": "sha256:" + "9" * 64})
+    with pytest.raises(ObjectMissingError):
+        keeper.keep("site-a", document(gone), NOW)

@@ -1,0 +1,36 @@
+from skerry_core.errors import RetryError, WaitError
+from skerry_operator.link.backoff import Backoff
+from skerry_operator.link.health import LinkHealth
+
+
+def test_a_link_begins_as_connecting_and_is_connected_once_something_worked():
+    health = LinkHealth()
+    assert (health.state.reachable, health.state.reason) == (False, "Connecting")
+    health.works("assignment")
+    assert health.state.reachable
+
+
+def test_what_a_person_must_act_on_comes_first_then_the_credential():
+    health = LinkHealth()
+    health.fails("assignment", WaitError("NotEnrolled", ""), stalled=False)
+    health.fails("credential", WaitError("SiteNotAccepted", ""), stalled=False)
+    assert health.state.reason == "SiteNotAccepted"
+    health.fails("assignment", WaitError("SerialOlder", ""), stalled=True)
+    assert health.state.reason == "SerialOlder"
+    health.works("assignment")
+    health.works("credential")
+    assert health.state.reachable
+
+
+def test_a_fault_that_lasts_is_news_once():
+    health = LinkHealth()
+    assert health.fails("report", RetryError("Cut", ""), stalled=False)
+    assert not health.fails("report", RetryError("Cut", ""), stalled=False)
+
+
+def test_backoff_doubles_within_its_bounds_and_starts_again():
+    backoff = Backoff(1.0, 15.0)
+    delays = [backoff.next() for _ in range(8)]
+    assert all(step / 2 <= delay <= step for delay, step in zip(delays, [1, 2, 4, 8, 15, 15, 15, 15], strict=True))
+    backoff.reset()
+    assert backoff.next() <= 1.0

@@ -1,0 +1,41 @@
+from urllib.error import HTTPError
+from urllib.request import urlopen
+
+import pytest
+from prometheus_client import CollectorRegistry, Counter
+
+from skerry_edge.sync.health import HealthServer
+
+
+@pytest.fixture
+def server():
+    registry = CollectorRegistry()
+    Counter("things", "Things.", registry=registry).inc(3)
+    server = HealthServer(("127.0.0.1", 0), registry)
+    server.start()
+    yield server
+    server.stop()
+
+
+def get(server, path: str) -> tuple[int, str]:
+    try:
+        with urlopen(f"http://127.0.0.1:{server.server_address[1]}{path}", timeout=5) as answer:
+            return answer.status, answer.read().decode()
+    except HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
+
+
+def test_alive_from_the_start_and_ready_once_told(server):
+    assert get(server, "/livez") == (200, "ok\n")
+    assert get(server, "/readyz")[0] == 503
+    server.ready.set()
+    assert get(server, "/readyz") == (200, "ok\n")
+
+
+def test_metrics_are_prometheus_text(server):
+    assert "things_total 3.0" in get(server, "/metrics")[1]
+
+
+def test_other_paths_are_not_found(server):
+    assert get(server, "/")[0] == 404

@@ -1,0 +1,61 @@
+import json
+
+import pytest
+
+from skerry_api.v1alpha1.siteassignment import ModelPhase, Serial
+from skerry_core.errors import RetryError
+from skerry_edge.sync.inference_api import InferenceApi
+from tests.unit.store.canned import Answer, canned_server
+
+DIGEST = "sha256:" + "a" * 64
+STATUS = {
+    "site": "site-a",
+    "node": "node-1",
+    "observedSerial": {"incarnation": 1, "n": 4},
+    "refusal": {"reason": "SerialOlder", "message": "older"},
+    "models": [{"namespace": "demo", "model": "har", "phase": "Canary", "requests": 12}],
+    "resident": [DIGEST],
+    "log": {"epoch": "ab12", "nextSeq": 42, "bytes": 1000, "dropped": 0},
+}
+
+
+def ask(*answers: Answer):
+    with canned_server(*answers) as server:
+        return InferenceApi(f"{server.url}/status").status()
+
+
+def test_reads_what_inference_says():
+    status = ask(Answer(body=json.dumps(STATUS).encode()))
+    assert [(model.model, model.phase) for model in status.models] == [("har", ModelPhase.CANARY)]
+    assert (status.resident, status.log.next_seq) == ((DIGEST,), 42)
+    assert status.observed_serial == Serial(incarnation=1, n=4)
+    assert status.refusal.reason == "SerialOlder"
+
+
+def test_nulls_are_absent():
+    status = ask(Answer(body=json.dumps(STATUS | {"observedSerial": None, "refusal": None, "log": None}).encode()))
+    assert (status.observed_serial, status.refusal, status.log) == (None, None, None)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Answer(body=b""),
+        Answer(body=b"{}"),
+        Answer(503, b"starting"),
+        Answer(body=b"{", announced=10),
+        Answer(body=json.dumps(STATUS | {"models": [{"phase": "Dancing"}]}).encode()),
+    ],
+)
+def test_anything_else_is_no_status(answer):
+    with pytest.raises(RetryError) as caught:
+        ask(answer)
+    assert caught.value.reason == "InferenceUnreachable"
+
+
+def test_no_answer_is_no_status():
+    with canned_server(Answer()) as server:
+        pass
+    with pytest.raises(RetryError) as caught:
+        InferenceApi(f"{server.url}/status").status()
+    assert caught.value.reason == "InferenceUnreachable"

@@ -1,0 +1,153 @@
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from skerry_api.v1alpha1.runtimenode import DiskUsage
+from skerry_api.v1alpha1.siteassignment import EvidenceSummary, ModelPhase, ModelReport, Serial
+from skerry_edge.delivery.plan import Pending
+from skerry_edge.sync.report import Cause, Facts, changed, coarse, report, standing
+
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+LATER = NOW + timedelta(minutes=5)
+DIGEST = "sha256:" + "a" * 64
+OTHER = "sha256:" + "b" * 64
+SERIAL = Serial(incarnation=1, n=4)
+
+
+def model(phase=ModelPhase.SERVING, **fields) -> ModelReport:
+    return ModelReport(
+        **{"namespace": "demo", "model": "har", "phase": phase, "target_digest": DIGEST, "serving_digest": DIGEST}
+        | fields
+    )
+
+
+def facts(**fields) -> Facts:
+    base = {"accepted": SERIAL, "serial": SERIAL, "models": (model(),), "resident": (DIGEST,)}
+    return Facts(**{"site": "site-a"} | base | fields)
+
+
+def pending(reason: str, message: str = "") -> Pending:
+    return Pending(DIGEST, reason, message, 0, 10)
+
+
+REFUSED = Cause("EnvelopeInvalid", "no signature by the key that is trusted here")
+
+
+@pytest.mark.parametrize(
+    ("found", "status", "reason"),
+    [
+        (facts(), "TFF", "Serving"),
+        (facts(refusal=REFUSED), "FFT", "EnvelopeInvalid"),
+        (facts(accepted=None, serial=None, models=()), "FTF", "AssignmentMissing"),
+        (facts(serial=None, models=()), "FTF", "Activating"),
+        (facts(serial=Serial(incarnation=1, n=3)), "FTF", "Activating"),
+        (facts(models=None), "FTF", "InferenceUnreachable"),
+        (facts(pending=(pending("Downloading"),)), "FTF", "Downloading"),
+        (facts(pending=(pending("Downloading"), pending("StoreUnavailable"))), "FTF", "StoreUnavailable"),
+        (facts(pending=(pending("StoreAnswersWithPage"),)), "FTF", "StoreAnswersWithPage"),
+        (facts(pending=(pending("StoreUnavailable"), pending("DiskTooSmall"))), "FFT", "DiskTooSmall"),
+        (facts(pending=(pending("DigestMismatch"),)), "FFT", "DigestMismatch"),
+        (facts(models=(model(ModelPhase.CANARY),)), "FTF", "Canary"),
+        (facts(models=(model(), model(ModelPhase.LOADING))), "FTF", "Loading"),
+        (facts(models=(model(ModelPhase.ROLLED_BACK, reason="CanaryFailed"),)), "FFT", "CanaryFailed"),
+        (facts(models=(model(ModelPhase.REFUSED, reason="SignerNotAllowed"),)), "FFT", "SignerNotAllowed"),
+        (facts(models=(model(ModelPhase.STALLED),)), "FFT", "Stalled"),
+        (facts(refusal=REFUSED, models=None, accepted=None), "FFT", "EnvelopeInvalid"),
+    ],
+)
+def test_conditions_follow_from_a_table(found, status, reason):
+    ready, reconciling, stalled, _ = report(found, 1, None, NOW).conditions
+    assert [ready.type, reconciling.type, stalled.type] == ["Ready", "Reconciling", "Stalled"]
+    assert "".join(condition.status[0] for condition in (ready, reconciling, stalled)) == status
+    assert {ready.reason, reconciling.reason, stalled.reason} == {reason}
+
+
+def test_a_log_that_can_not_leave_is_told_and_does_not_make_the_node_less_ready():
+    conditions = report(facts(upload=Cause("GrantExpired", "awaiting the next")), 1, None, NOW).conditions
+    assert [(c.type, c.status, c.reason) for c in (conditions[0], conditions[3])] == [
+        ("Ready", "True", "Serving"), ("Uploading", "False", "GrantExpired")
+    ]  # fmt: skip
+
+
+def test_a_silent_inference_is_not_said_to_serve():
+    before = report(facts(), 1, None, NOW)
+    after = report(facts(models=None, resident=()), 1, before, LATER)
+    assert (after.models, after.resident) == ((), ())
+    assert changed(before, after)
+
+
+def test_a_condition_keeps_the_time_of_its_transition():
+    first = report(facts(), 1, None, NOW)
+    same = report(facts(resident=(OTHER,)), 1, first, LATER)
+    other = report(facts(models=None), 1, same, LATER)
+    assert [condition.last_transition_time for condition in same.conditions] == [NOW] * 4
+    # Ready and Reconciling change; Stalled and Uploading don't.
+    assert [condition.last_transition_time for condition in other.conditions] == [LATER, LATER, NOW, NOW]
+
+
+@pytest.mark.parametrize(
+    "news",
+    [
+        {"models": (model(ModelPhase.CANARY),)},
+        {"models": (model(serving_digest=OTHER),)},
+        {"models": (model(quarantined=(OTHER,)),)},
+        {"serial": Serial(incarnation=1, n=5)},
+        {"resident": (DIGEST, OTHER)},
+        {"refusal": REFUSED},
+        {"pending": (pending("StoreUnavailable"),)},
+        {"upload": Cause("StoreUnavailable")},
+        {"queue_depth": 12_345},
+    ],
+)
+def test_news_is_written(news):
+    assert changed(report(facts(), 1, None, NOW), report(facts(**news), 1, None, NOW))
+
+
+@pytest.mark.parametrize(
+    "counted",
+    [
+        {"models": (model(requests=900, evidence=EvidenceSummary(pairs=40)),)},
+        {"disk": DiskUsage(capacity=100, free=40)},
+        {"queue_depth": 999},
+        {"resident": (DIGEST,)},
+    ],
+)
+def test_what_counts_up_is_not(counted):
+    assert not changed(report(facts(), 1, None, NOW), report(facts(**counted), 1, None, LATER))
+
+
+def test_the_order_of_residents_is_no_news():
+    one, two = (report(facts(resident=order), 1, None, NOW) for order in ((DIGEST, OTHER), (OTHER, DIGEST)))
+    assert not changed(one, two)
+
+
+def test_the_first_status_and_a_new_generation_are_news():
+    status = report(facts(), 1, None, NOW)
+    assert changed(None, status)
+    assert changed(status, report(facts(), 2, status, NOW))
+
+
+@pytest.mark.parametrize(
+    ("depth", "expected"), [(0, 0), (999, 0), (1000, 1000), (9999, 1000), (10_000, 10_000), (2_345_678, 1_000_000)]
+)
+def test_depths_are_told_by_order_of_magnitude(depth, expected):
+    assert coarse(depth) == expected
+
+
+@pytest.mark.parametrize(
+    ("ages_and_depths", "expected"),
+    [
+        ([], 0),
+        ([(0, 5000)], 5000),
+        ([(3, 900), (2, 1800), (1, 0), (0, 900)], 0),
+        ([(20, 0), (9, 4000), (0, 5000)], 4000),
+    ],
+)
+def test_a_standing_queue_is_what_no_batch_carried_off(ages_and_depths, expected):
+    samples = [(NOW - timedelta(seconds=age), depth) for age, depth in ages_and_depths]
+    assert standing(samples, NOW) == expected
+
+
+def test_a_long_message_is_cut_to_what_a_condition_holds():
+    status = report(facts(refusal=Cause("EnvelopeInvalid", "x" * 5000)), 1, None, NOW)
+    assert len(status.conditions[0].message) == 1024
