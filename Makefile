@@ -7,6 +7,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PYTEST := $(BIN)/python -m pytest
+# ONNX Runtime reports its use over the network unless told not to.
+export ORT_DISABLE_TELEMETRY := 1
 LAB := $(BIN)/python -m tests.cluster.lab
 SOURCES := operator/skerry_operator edge_runtime/skerry_core edge_runtime/skerry_edge crds/skerry_api tests
 
@@ -27,7 +29,7 @@ $(STAMP): pyproject.toml constraints.txt
 .PHONY: generate
 generate: venv ## Write crds/*.yaml and the charts' copies again from the pydantic models
 	$(BIN)/skerry crds --output crds
-	$(BIN)/python -m tests.unit.charts.copy_crds
+	$(BIN)/python charts/copy_crds.py
 
 .PHONY: lint
 lint: venv ## Format check, ruff, mypy --strict, import layers, generated files
@@ -56,6 +58,14 @@ lab-up: venv ## Start the lab: a hub and two sites, each a whole Kubernetes
 .PHONY: lab-down
 lab-down: venv ## Stop the lab and leave nothing behind
 	$(LAB) down
+
+.PHONY: lab-status
+lab-status: venv ## Show the lab's clusters, links and processes
+	$(LAB) status
+
+.PHONY: images
+images: venv ## Build the images; archives for an air-gapped K3s go to dist/images
+	$(LAB) images --export dist/images
 
 .PHONY: demo
 demo: venv ## Run the main job end to end on real clusters, and show what held

@@ -22,6 +22,7 @@ RUN /opt/packaging/bin/pip wheel --no-deps --no-build-isolation --wheel-dir dist
 
 FROM ${BASE}
 COPY --from=build /opt/skerry /opt/skerry
-ENV PATH=/opt/skerry/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
+# ONNX Runtime reports its use over the network unless told not to; a site is nobody else's business.
+ENV PATH=/opt/skerry/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 ORT_DISABLE_TELEMETRY=1
 USER 65532:65532
 CMD ["python", "-m", "skerry_edge.inference"]

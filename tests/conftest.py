@@ -4,8 +4,13 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from tests.cluster.lab import Lab, LabCluster, LabError
+
+# A busy machine is no finding: examples have no deadline.
+settings.register_profile("skerry", deadline=None)
+settings.load_profile("skerry")
 
 LAB_REQUIRED = os.environ.get("SKERRY_REQUIRE_LAB") == "1"
 

@@ -44,6 +44,7 @@ class ValidationDataError(UserMustActError):
 
 def open_session(model: bytes) -> onnxruntime.InferenceSession:
     """Load a model as a site's runtime will, on the CPU; raises ModelUnsupportedError if ONNX Runtime can't."""
+    onnxruntime.disable_telemetry_events()
     options = onnxruntime.SessionOptions()
     options.log_severity_level = _ERRORS_ONLY
     options.intra_op_num_threads = 1

@@ -25,6 +25,10 @@ _WARM_UP_RUNS = 2
 class OnnxBackend:
     """Makes CPU sessions. One intra-op thread: two hurt on a busy two-core node, and requests run in parallel."""
 
+    def __init__(self) -> None:
+        # What a site runs is its owner's business: no build of ONNX Runtime reports it to anybody.
+        ort.disable_telemetry_events()
+
     def load(self, model: bytes, manifest: Manifest) -> Session:
         """See `Backend.load`."""
         options = ort.SessionOptions()

@@ -1,11 +1,15 @@
 """`skerry`, and by its other name the plugin `kubectl skerry`."""
 
+import os
 from importlib.metadata import version
 from typing import Annotated
 
 import typer
 
 from skerry_operator.cli.lazy import DeferredCommand, LazyGroup
+
+# ONNX Runtime, which `package` runs models with, reports its use over the network unless told not to.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 _CLI = "skerry_operator.cli"
 # What `skerry --help` shows; a command's module is imported when that command runs, so help costs no imports.

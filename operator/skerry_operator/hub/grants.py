@@ -1,6 +1,7 @@
 """Store grants: which blobs a site needs, and when its grant has to be made anew."""
 
 import base64
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -26,10 +27,15 @@ class _Issued:
 class GrantKeeper:
     """Keeps every site's grant young and complete. It remembers what it issued; after a restart it issues anew."""
 
-    def __init__(self, kube: KubeApi, store: Store, issuer: S3GrantIssuer) -> None:
+    def __init__(
+        self, kube: KubeApi, store: Store, issuer: S3GrantIssuer, check_store: Callable[[datetime], None]
+    ) -> None:
+        """`check_store` is asked once, before the first grant; it raises if the store would not keep sites apart."""
         self._kube = kube
         self._store = store
         self._issuer = issuer
+        self._check_store = check_store
+        self._checked = False
         self._issued: dict[str, _Issued] = {}
         self._files: dict[str, frozenset[str]] = {}
 
@@ -41,6 +47,9 @@ class GrantKeeper:
         digests = frozenset().union({document.trust_policy}, *map(self._of_release, _releases(document)))
         issued = self._issued.get(site)
         if issued is None or issued.digests != digests or now >= issued.renew_at:
+            if not self._checked:
+                self._check_store(now)
+                self._checked = True
             grant = self._issuer.issue(site, digests, now)
             self._kube.apply(SECRETS, _secret(site, grant.model_dump_json(by_alias=True)))
             issued = self._issued[site] = _Issued(digests, renew_at(grant))

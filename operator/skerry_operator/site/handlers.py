@@ -28,6 +28,7 @@ def configure(settings: kopf.OperatorSettings) -> None:
 
 def register(registry: kopf.OperatorRegistry, wake: Callable[[], None]) -> None:
     """Call `wake` whenever the assignment's spec may have changed."""
+    kopf.on.login(registry=registry)(_log_in)
     seen: set[int | None] = set()
 
     async def assignment_changed(name: str | None, meta: kopf.Meta, **_: Any) -> None:
@@ -38,3 +39,8 @@ def register(registry: kopf.OperatorRegistry, wake: Callable[[], None]) -> None:
             wake()
 
     kopf.on.event(GROUP, VERSION, "siteassignments", registry=registry, id="observe")(assignment_changed)
+
+
+def _log_in(**kwargs: Any) -> kopf.ConnectionInfo | None:
+    """As the pod's service account; outside of a cluster as the kubeconfig says."""
+    return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)

@@ -1,5 +1,7 @@
 """The lab's object store: versitygw, a real S3 server over a plain folder, beside the hub's cluster.
 
+It is built with a main.go of ours (see tools/versitygw), which refuses keys with dot segments.
+
 It lives in the hub's network (a site that is cut off has no store) but is no part of the hub's node: killing the
 hub's processes leaves it be. Plain HTTP: the lab's only wire is this machine's memory; TLS to a store is tested
 where it belongs, with the client's own settings.

@@ -2,6 +2,7 @@
 
 import json
 import threading
+from typing import Self
 
 import numpy as np
 import onnxruntime as ort
@@ -34,7 +35,7 @@ class Client:
             number += 1
             self.answers.append(self._node.infer(self._rows(), f"client-{number}"))
 
-    def __enter__(self) -> "Client":
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 

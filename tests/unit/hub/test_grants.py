@@ -9,6 +9,7 @@ from skerry_api.v1alpha1.siteclass import RuntimeResources
 from skerry_core.assignment.document import AssignmentDocument, ModelAssignment, ReleaseRef, RuntimeTemplate
 from skerry_core.bundle.manifest import Manifest
 from skerry_core.canonical import canonical_json
+from skerry_core.errors import UserMustActError
 from skerry_core.store.blobs import put_bytes
 from skerry_core.store.errors import ObjectMissingError
 from skerry_core.store.grant import S3GrantIssuer
@@ -22,6 +23,9 @@ from skerry_operator.kube.resources import SECRETS
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 POLICY, MODEL_FILE, SIGNATURE = (f"sha256:{digit * 64}" for digit in "567")
 TENSOR = {"name": "x", "datatype": "FP32", "shape": [-1, 4]}
+
+
+SETTINGS = S3Settings(endpoint="http://s3.test:9000", bucket="skerry", access_key="id", secret_key="secret")
 
 
 @pytest.fixture
@@ -70,9 +74,13 @@ def kube():
 
 
 @pytest.fixture
-def keeper(kube, store):
-    settings = S3Settings(endpoint="http://s3.test:9000", bucket="skerry", access_key="id", secret_key="secret")
-    return GrantKeeper(kube, store, S3GrantIssuer(S3Store(settings)))
+def checks():
+    return []
+
+
+@pytest.fixture
+def keeper(kube, store, checks):
+    return GrantKeeper(kube, store, S3GrantIssuer(S3Store(SETTINGS)), checks.append)
 
 
 def grant(kube) -> dict:
@@ -100,6 +108,23 @@ def test_a_new_release_needs_a_new_grant_at_once(keeper, kube, release):
     assert set(grant(kube)["blobs"]) == {POLICY}
     keeper.keep("site-a", document(release), NOW)
     assert MODEL_FILE in grant(kube)["blobs"]
+
+
+def test_the_store_is_checked_once_before_the_first_grant(keeper, checks, release):
+    keeper.keep("site-a", document(release), NOW)
+    keeper.keep("site-b", document(release), NOW)
+    assert checks == [NOW]
+
+
+def test_a_store_that_does_not_keep_sites_apart_gets_no_grant(kube, store, release):
+    def refuse(_now):
+        raise UserMustActError("StoreNotConfining", "use another S3 server")
+
+    keeper = GrantKeeper(kube, store, S3GrantIssuer(S3Store(SETTINGS)), refuse)
+    for _ in range(2):
+        with pytest.raises(UserMustActError, match="another S3 server"):
+            keeper.keep("site-a", document(release), NOW)
+    assert kube.get(SECRETS, "store-grant", "skerry-site-site-a") is None
 
 
 def test_a_manifest_that_the_store_lost_is_a_reason_to_wait(keeper, release):

@@ -231,7 +231,7 @@ class Life(RuleBasedStateMachine):
         self.routed = None
         self.split = None
 
-    def feed(self, event):
+    def feed(self, event):  # noqa: C901 - one case for each command
         before = self.state
         self.state, commands = machine.step(self.state, m.Stamped(event, AT))
         for command in commands:
@@ -341,4 +341,4 @@ class Life(RuleBasedStateMachine):
 
 
 TestLife = Life.TestCase
-TestLife.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestLife.settings = settings(max_examples=80, stateful_step_count=40, deadline=None)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
 
@@ -140,12 +141,13 @@ def test_an_endless_header_is_cut_while_it_comes():
     async def test(server, connect):
         client = await connect()
         await client.send(b"GET / HTTP/1.1\r\nx: ")
-        with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
-            for _ in range(1000):
+        sent = 0
+        with suppress(ConnectionError):
+            while not client.reader.at_eof() and sent < 8 << 20:
                 await client.send(b"y" * 4096)
+                sent += 4096
                 await asyncio.sleep(0)
-            await client.response()
-            await client.response()
+        assert sent < 8 << 20
 
     run(test)
 
@@ -193,10 +195,8 @@ def test_silent_clients_are_cut(monkeypatch, begun):
     async def test(server, connect):
         client = await connect()
         await client.send(begun)
-        try:
+        with suppress(ConnectionResetError):
             assert await client.closed()
-        except ConnectionResetError:
-            pass
         assert not server.connections
 
     run(test)
@@ -206,6 +206,7 @@ def test_a_client_that_does_not_read_is_cut_and_its_next_requests_wait(monkeypat
     monkeypatch.setattr(http_server, "WRITE_TIMEOUT", 0.2)
     monkeypatch.setattr(http_server, "_SWEEP_INTERVAL", 0.02)
     handled = []
+    gone = asyncio.Event()
 
     async def counting(request: Request) -> Response:
         handled.append(request.path)
@@ -213,20 +214,22 @@ def test_a_client_that_does_not_read_is_cut_and_its_next_requests_wait(monkeypat
 
     async def test(server, connect):
         client = await connect()
+        lose = server.forget
+        server.forget = lambda connection: (lose(connection), gone.set())
         client.writer.transport.pause_reading()
         await client.send(b"GET /large HTTP/1.1\r\nhost: h\r\n\r\n" * 30)
-        while server.connections or not handled:
-            await asyncio.sleep(0.01)
-        assert len(handled) < 5
+        await gone.wait()
+        assert 0 < len(handled) < 5
 
     run(test, counting)
 
 
 def test_stopping_lets_requests_finish_and_closes_idle_connections():
-    release = asyncio.Event()
+    release, begun = asyncio.Event(), asyncio.Event()
 
     async def waiting(request: Request) -> Response:
         if request.path == "/wait":
+            begun.set()
             await release.wait()
         return await echo(request)
 
@@ -235,12 +238,11 @@ def test_stopping_lets_requests_finish_and_closes_idle_connections():
         await idle.send(b"GET /a HTTP/1.1\r\nhost: h\r\n\r\n")
         await idle.response()
         await busy.send(b"GET /wait HTTP/1.1\r\nhost: h\r\n\r\n")
-        while not any(connection._busy() for connection in server.connections):
-            await asyncio.sleep(0)
+        await begun.wait()
         stopping = asyncio.create_task(server.stop(5))
         assert await idle.closed()
         assert not stopping.done()
-        with pytest.raises(OSError, match="refused|reset|Connect"):
+        with pytest.raises(OSError, match=r"refused|reset|Connect"):
             await connect()
         release.set()
         status, headers, _ = await busy.response()

@@ -1,6 +1,7 @@
 """EdgeSite: its namespace and access, its signed assignment, its store grant, and what its report amounts to."""
 
 from datetime import timedelta
+from functools import partial
 
 from skerry_api.conditions import Outcome, Stalled, Waiting
 from skerry_api.kinds import ASSIGNMENT_NAME
@@ -11,6 +12,8 @@ from skerry_api.v1alpha1.siteassignment import SiteAssignmentSpec
 from skerry_api.v1alpha1.siteclass import RuntimeResources, SiteClass
 from skerry_core.assignment.document import AssignmentDocument, RuntimeTemplate
 from skerry_core.errors import UserMustActError, WaitError
+from skerry_core.store.confinement import check_confinement
+from skerry_core.store.s3 import S3Store
 from skerry_core.trust.assignment import seal_assignment
 from skerry_operator.hub.compose import ModelPolicy, compose, next_serial, target_of, view
 from skerry_operator.hub.grants import GrantKeeper
@@ -34,7 +37,11 @@ class SiteReconciler:
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
-        self._grants = GrantKeeper(hub.kube, hub.store, hub.grants) if hub.grants else None
+        self._grants = (
+            GrantKeeper(hub.kube, hub.store, hub.grants, partial(check_confinement, hub.store))
+            if hub.grants and isinstance(hub.store, S3Store)
+            else None
+        )
         self._settled_in: set[str] = set()
 
     def __call__(self, key: Key) -> float | None:
