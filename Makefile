@@ -29,7 +29,7 @@ $(STAMP): pyproject.toml constraints.txt
 .PHONY: generate
 generate: venv ## Write crds/*.yaml and the charts' copies again from the pydantic models
 	$(BIN)/skerry crds --output crds
-	$(BIN)/python charts/copy_crds.py
+	$(BIN)/python -m tests.unit.charts.copy_crds
 
 .PHONY: lint
 lint: venv ## Format check, ruff, mypy --strict, import layers, generated files

@@ -1,5 +1,6 @@
 """The site operator's process: kopf in the main thread, the link and the observer in threads of their own."""
 
+import logging
 import os
 import sys
 import threading
@@ -62,6 +63,8 @@ def run(settings: Settings) -> None:
 def main() -> int:
     """Start from the environment; 1 and a plain sentence if it isn't complete."""
     kopf.configure()
+    # It says of every event that the handler succeeded.
+    logging.getLogger("kopf.objects").setLevel(logging.WARNING)
     try:
         run(Settings.from_environment(os.environ))
     except SkerryError as error:

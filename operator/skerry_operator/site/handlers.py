@@ -3,7 +3,9 @@
 Event handlers only, on purpose: they add neither finalizers nor annotations, so uninstalling strands nothing.
 """
 
+import os
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import kopf
@@ -42,5 +44,12 @@ def register(registry: kopf.OperatorRegistry, wake: Callable[[], None]) -> None:
 
 
 def _log_in(**kwargs: Any) -> kopf.ConnectionInfo | None:
-    """As the pod's service account; outside of a cluster as the kubeconfig says."""
-    return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
+    """As the pod's service account; outside of a cluster as the kubeconfig says.
+
+    kopf calls the API server by its DNS name. The address that the kubelet gave works while cluster DNS doesn't.
+    """
+    account = kopf.login_with_service_account(**kwargs)
+    if account is None:
+        return kopf.login_with_kubeconfig(**kwargs)
+    host, port = os.environ["KUBERNETES_SERVICE_HOST"], os.environ["KUBERNETES_SERVICE_PORT"]
+    return replace(account, server=f"https://{f'[{host}]' if ':' in host else host}:{port}")

@@ -60,6 +60,11 @@ def test_the_runtimes_own_pod_is_admitted(linked):
     )
 
 
+def _with_sysctl(site):
+    context = pod(site)["spec"]["securityContext"]
+    return context | {"sysctls": [{"name": "net.ipv4.ip_local_port_range", "value": "1024 65535"}]}
+
+
 def host_path(path):
     return [{"name": "store", "hostPath": {"path": path}}, *({"name": n, "emptyDir": {}} for n in _OTHERS)]
 
@@ -88,11 +93,25 @@ _OTHERS = ("inference", "sync", "trust", "tmp", "api-access")
         (lambda site: with_security(site, runAsUser=0), "other than root"),
         (lambda site: with_security(site, capabilities={"drop": ["ALL"], "add": ["CHOWN"]}), "no capabilities"),
         (lambda site: with_security(site, seccompProfile={"type": "Unconfined"}), "seccomp"),
-        (lambda site: with_security(site, procMount="Unmasked"), "/proc"),
+        (lambda site: pod(site, securityContext=_with_sysctl(site)), "sysctls"),
     ],
 )
 def test_the_exempt_namespace_takes_nothing_more(linked, body, told):
     assert told in linked.refusal(body(linked))
+
+
+@pytest.mark.parametrize("policy", ["skerry-runtime-pods", "skerry-runtime-node"])
+def test_the_policies_pass_kubernetes_own_type_check(linked, policy):
+    checked = ("validatingadmissionpolicy", policy)
+    wait_for("the type check", lambda: "typeChecking" in linked.get(*checked).get("status", {}), seconds=30)
+    assert not linked.get(*checked)["status"]["typeChecking"].get("expressionWarnings")
+
+
+def test_the_runtime_comes_up(linked):
+    def ready():
+        return linked.get("daemonset", RUNTIME)["status"].get("numberReady") == 1
+
+    wait_for("both containers are ready", ready, seconds=90)
 
 
 def test_the_init_container_may_not_get_more_than_it_needs(linked):
@@ -126,7 +145,8 @@ def test_a_runtime_writes_its_own_node_and_no_other(linked):
         done = linked.cluster.kubectl(*arguments, input=json.dumps(body), check=False)
         return done.stderr
 
-    assert refused(node_object(node), token) == ""
+    wait_for("sync writes its node", lambda: bool(linked.get("runtimenode", node)), seconds=60)
+    assert "already exists" in refused(node_object(node), token)  # past admission, that is
     for body, bearer in [
         (node_object("another"), token),
         (node_object("another", node), token),
@@ -137,11 +157,16 @@ def test_a_runtime_writes_its_own_node_and_no_other(linked):
 
 
 def test_the_report_reaches_the_hub(linked):
-    wait_for("the hub has the report", lambda: linked.hub.reported() is not None, seconds=60)
+    wait_for("the hub has the report", lambda: linked.hub.reported().reported_at is not None, seconds=60)
     report = linked.hub.reported()
     assert report.observed_serial.n >= 1
     assert {condition.type for condition in report.conditions} >= {"Ready", "HubReachable"}
     assert report.site_version
+
+
+def _observed(linked):
+    serial = linked.hub.reported().observed_serial
+    return serial.n if serial is not None else None
 
 
 def test_a_new_assignment_of_the_same_runtime_leaves_the_daemonset_as_it_is(linked, images):
@@ -152,7 +177,7 @@ def test_a_new_assignment_of_the_same_runtime_leaves_the_daemonset_as_it_is(link
         lambda: linked.get("siteassignments", "current")["spec"]["serial"]["n"] == 2,
         seconds=30,
     )
-    wait_for("and observed", lambda: linked.hub.reported().observed_serial.n == 2, seconds=30)
+    wait_for("and observed", lambda: _observed(linked) == 2, seconds=30)
     assert linked.get("daemonset", RUNTIME)["metadata"]["generation"] == before
     assert "ownerReferences" not in linked.get("daemonset", RUNTIME)["metadata"]
 
