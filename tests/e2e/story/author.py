@@ -45,7 +45,7 @@ class Author:
         version = version or recipe_version
         folder = folder or self.bundle(version)
         options: list[str | Path] = []
-        if baseline := baseline_of(recipe_version):
+        if model == MODEL and (baseline := baseline_of(recipe_version)):
             validation = self.work / "trained" / f"{recipe_version}-validation.npz"
             np.savez(validation, **{INPUT: load().validation.only(recipe.validated_on).x})
             options = ["--baseline", self.bundle(baseline), "--validation", validation]

@@ -4,7 +4,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from skerry_core.bundle.folder import SIGNATURE_FILE, read_bundle
@@ -44,10 +44,12 @@ def opened(narrator: Narrator, lab: Lab, *, work: Path = WORK) -> Iterator[Story
         with narrator.chapter("The platform team installs the hub and two sites with Helm"):
             _install(platform, narrator.say)
         story = Story(lab, platform, author, narrator, work)
-        try:
+        with ExitStack() as watch:
+            for cluster in lab.clusters.values():
+                if cluster.hands:
+                    watch.enter_context(cluster.sampled_working_sets(every=2))
+            watch.callback(story.stop_traffic)
             yield story
-        finally:
-            story.stop_traffic()
 
 
 def _write_bundles(author: Author, narrator: Narrator) -> None:

@@ -15,6 +15,8 @@ from tests.sigstore_instance import PrivateSigstore
 ROOT = Path(__file__).parents[3]
 NAMESPACE = "wrist"
 MODEL = "exercise"
+# The same team may sign this one too, so that only the name on the signature can tell the two apart.
+OTHER_MODEL = "posture"
 BUCKET = "skerry"
 SYSTEM = "skerry-system"
 RUNTIME = "skerry-runtime"
@@ -51,7 +53,7 @@ class Platform:
             "bindings": [
                 {
                     "namespace": NAMESPACE,
-                    "models": [MODEL],
+                    "models": [MODEL, OTHER_MODEL],
                     "identities": [{"subject": MODEL_TEAM, "issuer": self.sigstore.issuer}],
                 }
             ],

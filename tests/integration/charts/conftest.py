@@ -10,9 +10,10 @@ from tests.cluster.lab.images import ImageBuilder, product_images
 from tests.integration.charts.rendering import CHARTS
 from tests.integration.site.hubside import HubSide, admin, install_hub_side
 from tests.sigstore_instance.instance import PrivateSigstore
+from tests.unit.charts.copy_crds import CHARTS as CRDS_OF_CHARTS
 
 SYSTEM, RUNTIME = "skerry-system", "skerry-runtime"
-_CRDS = ("siteassignments.skerry.dev", "runtimenodes.skerry.dev")
+_CRDS = sorted({f"{plural}.skerry.dev" for plurals in CRDS_OF_CHARTS.values() for plural in plurals})
 _CLUSTER_WIDE = (
     "validatingadmissionpolicybindings",
     "validatingadmissionpolicies",
@@ -65,20 +66,35 @@ def remove_all(cluster: Cluster) -> None:
         cluster.kubectl("delete", kind, "--selector=app.kubernetes.io/part-of=skerry", "--ignore-not-found")
 
 
+@dataclass
+class Trust:
+    """Anchors of trust in files, as arguments of Helm; and the key that signs assignments."""
+
+    hub_key: KeyPair
+    values: tuple[str, ...]
+
+
 @pytest.fixture(scope="session")
-def site(spare, images, tmp_path_factory):
-    """The chart skerry-site, installed by Helm, enrolled and linked."""
+def trust(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("trust")
+    hub_key = generate_key_pair()
+    (folder / "hub.pub").write_bytes(hub_key.public_pem)
+    (folder / "policy.pub").write_bytes(generate_key_pair().public_pem)
+    with PrivateSigstore.start() as sigstore:
+        (folder / "root.json").write_bytes(sigstore.trusted_root_json)
+    files = {"trustedRoot": "root.json", "policyPublicKey": "policy.pub", "hubPublicKey": "hub.pub"}
+    return Trust(hub_key, tuple(f"--set-file=trust.{value}={folder / name}" for value, name in files.items()))
+
+
+@pytest.fixture(scope="module")
+def site(spare, images, trust, tmp_path_factory):
+    """The chart skerry-site, installed by Helm; its hub is made right after."""
     folder = tmp_path_factory.mktemp("site")
     remove_all(spare)
     hub_side = HubSide(admin(spare), spare, f"t{secrets.token_hex(4)}")
     label_system(spare)
-    hub_key = generate_key_pair()
     (folder / "ca.crt").write_text(spare.ca_pem)
-    (folder / "hub.pub").write_bytes(hub_key.public_pem)
-    (folder / "policy.pub").write_bytes(generate_key_pair().public_pem)
-    with PrivateSigstore.start() as sigstore:
-        (folder / "trusted_root.json").write_bytes(sigstore.trusted_root_json)
-    installed = InstalledSite(spare, hub_side, hub_key)
+    installed = InstalledSite(spare, hub_side, trust.hub_key)
     spare.helm(
         "install",
         "skerry-site",
@@ -90,9 +106,7 @@ def site(spare, images, tmp_path_factory):
         f"--set=hub.url={spare.api_url}",
         f"--set-file=hub.ca={folder / 'ca.crt'}",
         f"--set=bootstrap.token={hub_side.bootstrap_token()}",
-        f"--set-file=trust.trustedRoot={folder / 'trusted_root.json'}",
-        f"--set-file=trust.policyPublicKey={folder / 'policy.pub'}",
-        f"--set-file=trust.hubPublicKey={folder / 'hub.pub'}",
+        *trust.values,
     )
     install_hub_side(spare)
     hub_side.make_room()

@@ -5,7 +5,7 @@ import pytest
 from tests.integration.site.hubside import HubSide, admin, install_hub_side
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def hub_ready(spare):
     """A cluster with the hub's roles; nothing of the hub runs there."""
     return install_hub_side(spare)

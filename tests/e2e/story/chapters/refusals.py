@@ -8,11 +8,10 @@ import yaml
 from tests.cluster.lab.waiting import wait_for
 from tests.e2e.story.better import GOOD
 from tests.e2e.story.forgery import StolenHubKey, copy_bundle, publish_unsigned, reference_of, tamper
-from tests.e2e.story.platform import NAMESPACE, RUNTIME, SYSTEM
+from tests.e2e.story.platform import NAMESPACE, OTHER_MODEL, RUNTIME, SYSTEM
 from tests.e2e.story.story import Story
 
 SITE = "site-a"
-OTHER_MODEL = "posture"
 # Bound to other people than the intruder; v0.9.0 is below the policy's minimum of v1.0.0.
 TOO_OLD, FORGED = "0.9.0", "1.9.0"
 INTRUDER = "intruder@elsewhere.example"
