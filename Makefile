@@ -40,12 +40,13 @@ lint: venv ## Format check, ruff, mypy --strict, import layers, generated files
 	$(BIN)/skerry crds --check
 
 .PHONY: test-fast
-test-fast: venv ## The inner loop: no lab, under a minute
-	$(PYTEST) -m "not lab and not long"
+test-fast: venv ## The inner loop: unit tests, no lab, under a minute
+	$(PYTEST) --numprocesses=2 tests/unit
 
 .PHONY: test
 test: lint ## All but the long tests, on the lab's real clusters
-	$(PYTEST) -m "not long"
+	$(PYTEST) --numprocesses=2 -m "not lab and not long"
+	$(PYTEST) -m "lab and not long"
 
 .PHONY: test-long
 test-long: venv ## The long tests

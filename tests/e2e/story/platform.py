@@ -103,8 +103,9 @@ class Platform:
         self._secret("skerry-store", {"accessKey": self.lab.store.access_key, "secretKey": self.lab.store.secret_key})
         self.hub.helm(
             "upgrade", "--install", "skerry-hub", str(ROOT / "charts/skerry-hub"), f"--namespace={SYSTEM}",
-            "--wait", "--timeout=3m", f"--set=store.uri=s3://{BUCKET}", f"--set=store.endpoint={self.lab.store.endpoint}",
-            f"--set=store.region={self.lab.store.region}", *self._trust_values(),
+            "--wait", "--timeout=3m", f"--set=store.uri=s3://{BUCKET}",
+            f"--set=store.endpoint={self.lab.store.endpoint}", f"--set=store.region={self.lab.store.region}",
+            *self._trust_values(),
         )  # fmt: skip
         self.hub.kubectl("apply", "--filename=-", input=(Path(__file__).parent / "manifests.yaml").read_text())
         self.hub.kubectl("apply", "--filename=-", input=self.policy())
