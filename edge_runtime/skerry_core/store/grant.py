@@ -42,6 +42,8 @@ class StoreGrant(ApiModel):
 class Presigner(Protocol):
     """What a store must be able to sign; `skerry_core.store.s3.S3Store` is."""
 
+    def key_fingerprint(self) -> str: ...
+
     def presign_get(self, key: str, now: datetime, lifetime: timedelta) -> str: ...
 
     def presign_list(self, prefix: str, now: datetime, lifetime: timedelta) -> str: ...
@@ -61,6 +63,10 @@ class S3GrantIssuer:
         self._presigner = presigner
         self._lifetime = lifetime
         self._max_upload_bytes = max_upload_bytes
+
+    def key_fingerprint(self) -> str:
+        """Changes with the key pair that signs; grants made with another one are worth nothing any more."""
+        return self._presigner.key_fingerprint()
 
     def issue(self, site: str, digests: Iterable[str], now: datetime) -> StoreGrant:
         """Grant a site its assigned blobs and its own prefix; ValueError for what is no site name or digest."""

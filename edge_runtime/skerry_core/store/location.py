@@ -12,14 +12,18 @@ from skerry_core.store.s3 import S3Settings, S3Store
 
 @dataclass(frozen=True)
 class S3Access:
-    """How to reach an S3 server: endpoint URL (`https://s3.example.com:9000`), key pair, region, own CA's PEM file."""
+    """How to reach an S3 server: endpoint URL (`https://s3.example.com:9000`), key pair, region, own CA's PEM file.
+
+    `key_folder` holds the key pair as files, in place of one that is given; see `skerry_core.store.key_folder`.
+    """
 
     endpoint: str
-    access_key: str
-    secret_key: str = field(repr=False)
+    access_key: str = ""
+    secret_key: str = field(default="", repr=False)
     session_token: str | None = field(default=None, repr=False)
     region: str = "us-east-1"
     ca_file: Path | None = None
+    key_folder: Path | None = None
 
 
 def open_store(uri: str, access: S3Access | None = None) -> Store:
@@ -42,6 +46,7 @@ def open_store(uri: str, access: S3Access | None = None) -> Store:
             session_token=access.session_token,
             region=access.region,
             ca_file=access.ca_file,
+            key_folder=access.key_folder,
         )
     )
 

@@ -14,12 +14,13 @@ from xml.etree import ElementTree as ET
 
 import urllib3
 from minio import Minio
-from minio.credentials.credentials import Credentials
+from minio.credentials.providers import Provider, StaticProvider
 from minio.error import InvalidResponseError, S3Error, ServerError
 from minio.helpers import BaseURL, DictType, check_bucket_name
 from minio.signer import get_credential_string, post_presign_v4, presign_v4
 from minio.time import to_amz_date
 
+from skerry_core import digest as digests
 from skerry_core.store.errors import (
     ObjectMissingError,
     StoreAddressInvalidError,
@@ -31,6 +32,7 @@ from skerry_core.store.errors import (
 )
 from skerry_core.store.form import PostForm
 from skerry_core.store.http import GuardedPool, ranged_body
+from skerry_core.store.key_folder import KeyFolder
 from skerry_core.store.port import ByteStream, ObjectInfo, SizedStream, check_key
 
 _ALGORITHM = "AWS4-HMAC-SHA256"
@@ -42,19 +44,20 @@ _PASSING = {"InternalError", "OperationAborted", "RequestTimeout", "ServiceUnava
 
 @dataclass(frozen=True)
 class S3Settings:
-    """A bucket (and prefix in it) of an S3 server, and the key pair that may use it.
+    """A bucket (and prefix in it) of an S3 server, and the key pair that may use it or the folder that holds it.
 
     The region is always given, so that signing asks the server nothing.
     """
 
     endpoint: str
     bucket: str
-    access_key: str
-    secret_key: str = field(repr=False)
+    access_key: str = ""
+    secret_key: str = field(default="", repr=False)
     prefix: str = ""
     session_token: str | None = field(default=None, repr=False)
     region: str = "us-east-1"
     ca_file: Path | None = None
+    key_folder: Path | None = None
 
 
 class S3Store:
@@ -66,7 +69,7 @@ class S3Store:
         if endpoint.scheme not in {"http", "https"} or not endpoint.netloc or endpoint.path.strip("/"):
             raise StoreAddressInvalidError(f"{settings.endpoint!r} is not an endpoint such as https://s3.example.com")
         self._settings = settings
-        self._credentials = Credentials(settings.access_key, settings.secret_key, settings.session_token)
+        self._keys = _keys(settings)
         self._prefix = f"{settings.prefix}/" if settings.prefix else ""
         self._bucket_seen = False
         try:
@@ -74,9 +77,7 @@ class S3Store:
             self._base = BaseURL(f"{endpoint.scheme}://{endpoint.netloc}", settings.region)
             self._client = Minio(
                 endpoint.netloc,
-                settings.access_key,
-                settings.secret_key,
-                settings.session_token,
+                credentials=self._keys,
                 secure=endpoint.scheme == "https",
                 region=settings.region,
                 http_client=GuardedPool(ca_file=settings.ca_file),
@@ -135,6 +136,11 @@ class S3Store:
         with self._converted(key):
             self._client.remove_object(self._settings.bucket, self._name(key))
 
+    def key_fingerprint(self) -> str:
+        """Tell one key pair from another without showing it."""
+        keys = self._keys.retrieve()
+        return digests.of_bytes(f"{keys.access_key}\n{keys.secret_key}".encode())
+
     def presign_get(self, key: str, now: datetime, lifetime: timedelta) -> str:
         """Sign a URL that may GET (ranges too) one object until `now + lifetime`; nothing is asked of the server."""
         return self._presign(self._name(key), {}, now, lifetime)
@@ -150,15 +156,15 @@ class S3Store:
         Fields and string to sign: AWS, "Authenticating Requests in Browser-Based Uploads Using POST (SigV4)". The
         status asked for is 201, since only then the answer names the object: a login page can't pass for it.
         """
-        day, region = now.astimezone(UTC), self._settings.region
+        day, region, keys = now.astimezone(UTC), self._settings.region, self._keys.retrieve()
         fields = {
             "success_action_status": "201",
             "x-amz-algorithm": _ALGORITHM,
-            "x-amz-credential": get_credential_string(self._settings.access_key, day, region),
+            "x-amz-credential": get_credential_string(keys.access_key, day, region),
             "x-amz-date": to_amz_date(day),
         }
-        if self._settings.session_token:
-            fields["x-amz-security-token"] = self._settings.session_token
+        if keys.session_token:
+            fields["x-amz-security-token"] = keys.session_token
         policy = {
             "expiration": (day + lifetime).strftime("%Y-%m-%dT%H:%M:%S.000Z"),
             "conditions": [
@@ -169,7 +175,7 @@ class S3Store:
             ],
         }
         encoded = base64.b64encode(json.dumps(policy).encode()).decode()
-        signature = post_presign_v4(encoded, self._settings.secret_key, day, region)
+        signature = post_presign_v4(encoded, keys.secret_key, day, region)
         url = self._base.build(method="POST", region=region, bucket_name=self._settings.bucket)
         return PostForm(
             url=urlunsplit(url),
@@ -178,8 +184,9 @@ class S3Store:
         )
 
     def _presign(self, name: str | None, query: DictType, now: datetime, lifetime: timedelta) -> str:
-        if self._settings.session_token:
-            query = {**query, "X-Amz-Security-Token": self._settings.session_token}
+        keys = self._keys.retrieve()
+        if keys.session_token:
+            query = {**query, "X-Amz-Security-Token": keys.session_token}
         region = self._settings.region
         url = self._base.build(
             method="GET", region=region, bucket_name=self._settings.bucket, object_name=name, query_params=query
@@ -188,7 +195,7 @@ class S3Store:
             method="GET",
             url=url,
             region=region,
-            credentials=self._credentials,
+            credentials=keys,
             date=now.astimezone(UTC),
             expires=int(lifetime.total_seconds()),
         )
@@ -239,3 +246,9 @@ class S3Store:
         if error.code in _PASSING or error.response.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             return StoreUnavailableError(f"{address} answers with {what}")
         return StoreRefusedError(f"{address} refuses {key}: {what}")
+
+
+def _keys(settings: S3Settings) -> Provider:
+    if settings.key_folder is not None:
+        return KeyFolder(settings.key_folder)
+    return StaticProvider(settings.access_key, settings.secret_key, settings.session_token)

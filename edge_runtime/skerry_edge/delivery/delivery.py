@@ -10,11 +10,11 @@ from pathlib import Path
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
+from skerry_core import backoff
 from skerry_core.assignment.document import AssignmentDocument, ReleaseRef
 from skerry_core.bundle.manifest import MAX_MANIFEST_BYTES, Manifest
 from skerry_core.durable import write_file
 from skerry_core.errors import SkerryError
-from skerry_edge.delivery import backoff
 from skerry_edge.delivery.blobs import BlobFolder
 from skerry_edge.delivery.fetch import Source, fetch
 from skerry_edge.delivery.plan import Attempt, Delete, DropPartial, Fetch, Pending, Plan, Wanted, plan

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from prometheus_client import CollectorRegistry, Gauge
 from pydantic import ValidationError
 
+from skerry_api.kinds import ASSIGNMENT_NAME
 from skerry_api.v1alpha1.runtimenode import DiskUsage
 from skerry_api.v1alpha1.siteassignment import SiteAssignmentStatus
 from skerry_core.errors import RetryError, WaitError
@@ -30,7 +31,6 @@ from skerry_edge.sync.settings import Settings
 from skerry_edge.sync.supervisor import Loop, Supervisor
 from skerry_edge.sync.upload import Uploader
 
-MIRROR = "current"
 GRANT = "store-grant"
 GRANT_KEY = "grant.json"
 # Between a watch that the server ended and the next one.
@@ -96,7 +96,7 @@ class Sync:
         return Demand(self._assignment.document, self._assignment.quarantined, read_activation(self._layout.activation))
 
     def _follow_assignment(self) -> timedelta:
-        self._api.follow(ASSIGNMENTS, MIRROR, self._mirror_seen)
+        self._api.follow(ASSIGNMENTS, ASSIGNMENT_NAME, self._mirror_seen)
         return _BETWEEN_WATCHES
 
     def _mirror_seen(self, mirror: Object) -> None:

@@ -8,14 +8,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from skerry_api.v1alpha1.condition import Condition, ConditionStatus
+from skerry_api.conditions import Observation, Outcome, Progressing, Ready, Stalled, Waiting, conditions_for
+from skerry_api.v1alpha1.condition import ConditionStatus
 from skerry_api.v1alpha1.runtimenode import DiskUsage, RuntimeNodeStatus
 from skerry_api.v1alpha1.siteassignment import ModelPhase, ModelReport, Serial
 from skerry_edge.delivery.plan import Pending
 
 QUEUE_WINDOW = timedelta(seconds=10)
 _COARSEST_EXACT = 1000
-_MAX_MESSAGE = 1024
 # Downloads that don't go on until somebody does something; for all others waiting is enough.
 _STUCK = frozenset({"DiskTooSmall", "DigestMismatch", "StoreRefused"})
 _ENDED = {ModelPhase.STALLED, ModelPhase.REFUSED, ModelPhase.ROLLED_BACK}
@@ -53,7 +53,13 @@ def report(facts: Facts, generation: int, before: RuntimeNodeStatus | None, now:
     """Status as of now; a condition keeps the time of its last transition from `before`."""
     return RuntimeNodeStatus(
         observed_generation=generation,
-        conditions=_conditions(facts, generation, before.conditions if before else (), now),
+        conditions=conditions_for(
+            _stalled(facts) or _reconciling(facts) or Ready("Serving"),
+            generation=generation,
+            now=now,
+            previous=before.conditions if before else (),
+            extra=(_uploading(facts),),
+        ),
         site=facts.site,
         observed_serial=facts.serial,
         models=facts.models or (),
@@ -105,58 +111,37 @@ def standing(samples: Iterable[tuple[datetime, int]], now: datetime) -> int:
     return min((depth for at, depth in samples if now - at <= QUEUE_WINDOW), default=0)
 
 
-def _conditions(facts: Facts, generation: int, before: Iterable[Condition], now: datetime) -> tuple[Condition, ...]:
-    stalled = _stalled(facts)
-    reconciling = None if stalled else _reconciling(facts)
-    cause = stalled or reconciling or Cause("Serving")
-    uploading = facts.upload or Cause("Uploading")
-    table = (
-        ("Ready", stalled is None and reconciling is None, cause),
-        ("Reconciling", reconciling is not None, cause),
-        ("Stalled", stalled is not None, cause),
-        ("Uploading", facts.upload is None, uploading),
-    )
-    since = {(condition.type, condition.status): condition.last_transition_time for condition in before}
-    conditions = []
-    for kind, holds, why in table:
-        status = ConditionStatus.TRUE if holds else ConditionStatus.FALSE
-        conditions.append(
-            Condition(
-                type=kind,
-                status=status,
-                reason=why.reason,
-                message=why.message[:_MAX_MESSAGE],
-                observed_generation=generation,
-                last_transition_time=since.get((kind, status), now),
-            )
-        )
-    return tuple(conditions)
+def _uploading(facts: Facts) -> Observation:
+    if facts.upload is None:
+        return Observation("Uploading", ConditionStatus.TRUE, "Uploading")
+    return Observation("Uploading", ConditionStatus.FALSE, facts.upload.reason, facts.upload.message)
 
 
-def _stalled(facts: Facts) -> Cause | None:
+def _stalled(facts: Facts) -> Outcome | None:
     """Why this node won't get where it was told to without somebody's help; the nearest cause first."""
     if facts.refusal is not None:
-        return facts.refusal
+        return Stalled(facts.refusal.reason, facts.refusal.message)
     for item in facts.pending:
         if item.reason in _STUCK:
-            return Cause(item.reason, item.message)
+            return Stalled(item.reason, item.message)
     for model in facts.models or ():
         if model.phase in _ENDED:
-            return Cause(model.reason or model.phase, f"{model.namespace}/{model.model}: {model.message}")
+            return Stalled(model.reason or model.phase, f"{model.namespace}/{model.model}: {model.message}")
     return None
 
 
-def _reconciling(facts: Facts) -> Cause | None:
+def _reconciling(facts: Facts) -> Outcome | None:
     """Why this node isn't there yet; failures before mere progress."""
     if facts.accepted is None:
-        return Cause("AssignmentMissing", "no assignment has come yet: is the site operator running and linked?")
+        return Waiting("AssignmentMissing", "no assignment has come yet: is the site operator running and linked?")
     if facts.models is None:
-        return Cause("InferenceUnreachable", "the inference container doesn't answer: look at its log")
+        return Waiting("InferenceUnreachable", "the inference container doesn't answer: look at its log")
     for item in sorted(facts.pending, key=lambda item: item.reason == "Downloading"):
-        return Cause(item.reason, item.message)
+        state = Progressing if item.reason == "Downloading" else Waiting
+        return state(item.reason, item.message)
     if facts.serial != facts.accepted:
-        return Cause("Activating", "inference has yet to take up the newest assignment")
+        return Progressing("Activating", "inference has yet to take up the newest assignment")
     for model in facts.models:
         if model.phase is not ModelPhase.SERVING:
-            return Cause(model.phase, f"{model.namespace}/{model.model}: {model.message}")
+            return Progressing(model.phase, f"{model.namespace}/{model.model}: {model.message}")
     return None

@@ -8,8 +8,8 @@ from datetime import timedelta
 import structlog
 from prometheus_client import CollectorRegistry, Counter
 
+from skerry_core.backoff import delay
 from skerry_core.errors import SkerryError
-from skerry_edge.delivery.backoff import delay
 
 _log = structlog.get_logger()
 

@@ -1,4 +1,4 @@
-"""What the chart tells the hub operator, by environment and mounted files; read once, at the start."""
+"""What the chart tells the hub operator, by environment and mounted files; read once, but for the store's keys."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -7,6 +7,7 @@ from typing import Self
 
 from skerry_core.errors import UserMustActError
 from skerry_core.store.grant import S3GrantIssuer
+from skerry_core.store.key_folder import ACCESS_KEY_FILE, SECRET_KEY_FILE
 from skerry_core.store.location import S3Access, open_store
 from skerry_core.store.port import Store
 from skerry_core.store.s3 import S3Store
@@ -65,13 +66,14 @@ class HubConfig:
 
 def _access(environment: Mapping[str, str]) -> S3Access:
     ca_file = environment.get("SKERRY_STORE_CA_FILE")
+    key_folder = Path(environment.get("SKERRY_STORE_KEYS_DIR", "/etc/skerry/store-keys"))
+    for name in (ACCESS_KEY_FILE, SECRET_KEY_FILE):
+        _read(key_folder / name)
     return S3Access(
         endpoint=_needed(environment, "SKERRY_STORE_ENDPOINT"),
-        access_key=_needed(environment, "AWS_ACCESS_KEY_ID"),
-        secret_key=_needed(environment, "AWS_SECRET_ACCESS_KEY"),
-        session_token=environment.get("AWS_SESSION_TOKEN") or None,
         region=environment.get("AWS_REGION") or "us-east-1",
         ca_file=Path(ca_file) if ca_file else None,
+        key_folder=key_folder,
     )
 
 

@@ -21,11 +21,12 @@ GRANT_KEY = "grant.json"
 @dataclass(frozen=True, slots=True)
 class _Issued:
     digests: frozenset[str]
+    key: str
     renew_at: datetime
 
 
 class GrantKeeper:
-    """Keeps every site's grant young and complete. It remembers what it issued; after a restart it issues anew."""
+    """Keeps every site's grant young, complete and signed with the key in use. It remembers what it issued; after a restart it issues anew."""
 
     def __init__(
         self, kube: KubeApi, store: Store, issuer: S3GrantIssuer, check_store: Callable[[datetime], None]
@@ -40,19 +41,21 @@ class GrantKeeper:
         self._files: dict[str, frozenset[str]] = {}
 
     def keep(self, site: str, document: AssignmentDocument, now: datetime) -> float:
-        """Issue a grant if the one that the site has is short of time or of a blob; seconds until the next.
+        """Issue a grant if the one that the site has is short of time or of a blob, or of another key.
+
+        Returns the seconds until the next is due.
 
         Raises the store's errors and those of the Kubernetes API.
         """
         digests = frozenset().union({document.trust_policy}, *map(self._of_release, _releases(document)))
-        issued = self._issued.get(site)
-        if issued is None or issued.digests != digests or now >= issued.renew_at:
+        issued, key = self._issued.get(site), self._issuer.key_fingerprint()
+        if issued is None or (issued.digests, issued.key) != (digests, key) or now >= issued.renew_at:
             if not self._checked:
                 self._check_store(now)
                 self._checked = True
             grant = self._issuer.issue(site, digests, now)
             self._kube.apply(SECRETS, _secret(site, grant.model_dump_json(by_alias=True)))
-            issued = self._issued[site] = _Issued(digests, renew_at(grant))
+            issued = self._issued[site] = _Issued(digests, key, renew_at(grant))
         return (issued.renew_at - now).total_seconds()
 
     def _of_release(self, release: ReleaseRef) -> frozenset[str]:

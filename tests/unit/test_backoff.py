@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skerry_edge.delivery.backoff import FIRST, LONGEST, delay
+from skerry_core.backoff import FIRST, LONGEST, delay
 
 
 @pytest.mark.parametrize(
@@ -12,6 +12,10 @@ from skerry_edge.delivery.backoff import FIRST, LONGEST, delay
 )
 def test_doubles_up_to_a_limit(failures, dice, seconds):
     assert delay(failures, dice) == timedelta(seconds=seconds)
+
+
+def test_the_limit_can_be_shorter():
+    assert delay(6, 0.0, timedelta(seconds=15)) == timedelta(seconds=7.5)
 
 
 @given(st.integers(1, 10**9), st.floats(0, 1, exclude_max=True))
