@@ -2,6 +2,10 @@
 
 from skerry_core.errors import UserMustActError, WaitError
 
+# S3's codes for credentials that don't count, beyond every 401 and 403: AWS answers 400 to two of them, versitygw 404
+# to an unknown access key.
+REFUSED_CODES = frozenset({"AuthorizationHeaderMalformed", "ExpiredToken", "InvalidToken", "XAdminUserNotFound"})
+
 
 class ObjectMissingError(WaitError):
     """The store answers and does not have the object (yet)."""

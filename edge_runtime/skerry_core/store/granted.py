@@ -12,6 +12,7 @@ from urllib3.response import BaseHTTPResponse
 
 from skerry_core.errors import WaitError
 from skerry_core.store.errors import (
+    REFUSED_CODES,
     GrantExpiredError,
     GrantRefusedError,
     ObjectMissingError,
@@ -115,14 +116,14 @@ class GrantedStore:
             raise StoreUnavailableError(f"{address} answers with HTTP status {status}")
         answer = self._parsed(response)
         code, message = answer.findtext("Code", ""), answer.findtext("Message", "")
-        if status == HTTPStatus.NOT_FOUND:
-            raise ObjectMissingError(what)
         if "expired" in message.lower():
             raise GrantExpiredError(f"{address}: the grant has expired ({code}): the hub's next one is awaited")
-        if status in {HTTPStatus.FORBIDDEN, HTTPStatus.UNAUTHORIZED}:
+        if status in {HTTPStatus.FORBIDDEN, HTTPStatus.UNAUTHORIZED} or code in REFUSED_CODES:
             raise GrantRefusedError(
                 f"{address} refuses the grant ({code}: {message}): check the hub's store credentials and the clocks"
             )
+        if status == HTTPStatus.NOT_FOUND:
+            raise ObjectMissingError(what)
         raise StoreRefusedError(f"{address} refuses {what}: {code}: {message}")
 
 

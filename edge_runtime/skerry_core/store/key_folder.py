@@ -13,7 +13,7 @@ from skerry_core.store.errors import StoreCredentialsRefusedError
 ACCESS_KEY_FILE, SECRET_KEY_FILE = "accessKey", "secretKey"
 
 
-class KeyFolder(Provider):  # type: ignore[misc] # the SDK has no types
+class KeyFolder(Provider):
     """Reads `accessKey` and `secretKey` of one folder."""
 
     def __init__(self, folder: Path) -> None:

@@ -22,6 +22,7 @@ from minio.time import to_amz_date
 
 from skerry_core import digest as digests
 from skerry_core.store.errors import (
+    REFUSED_CODES,
     ObjectMissingError,
     StoreAddressInvalidError,
     StoreAnswersWithPageError,
@@ -36,8 +37,6 @@ from skerry_core.store.key_folder import KeyFolder
 from skerry_core.store.port import ByteStream, ObjectInfo, SizedStream, check_key
 
 _ALGORITHM = "AWS4-HMAC-SHA256"
-# Beyond every 401 and 403: AWS answers 400 to two of them, versitygw 404 to an unknown access key.
-_REFUSED = {"AuthorizationHeaderMalformed", "ExpiredToken", "InvalidToken", "XAdminUserNotFound"}
 _REFUSED_STATUS = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
 _PASSING = {"InternalError", "OperationAborted", "RequestTimeout", "ServiceUnavailable", "SlowDown"}
 
@@ -239,7 +238,7 @@ class S3Store:
             return ObjectMissingError(key)
         if error.code == "NoSuchBucket":
             return StoreBucketMissingError(address, self._settings.bucket)
-        if error.code in _REFUSED or error.response.status in _REFUSED_STATUS:
+        if error.code in REFUSED_CODES or error.response.status in _REFUSED_STATUS:
             return StoreCredentialsRefusedError(
                 f"{address} refuses the credentials ({what}): correct the key pair, its rights or this machine's clock"
             )

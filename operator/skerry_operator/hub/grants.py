@@ -26,7 +26,10 @@ class _Issued:
 
 
 class GrantKeeper:
-    """Keeps every site's grant young, complete and signed with the key in use. It remembers what it issued; after a restart it issues anew."""
+    """Keeps every site's grant young, complete, and signed with the key in use.
+
+    It remembers what it issued; after a restart it issues anew.
+    """
 
     def __init__(
         self, kube: KubeApi, store: Store, issuer: S3GrantIssuer, check_store: Callable[[datetime], None]

@@ -9,7 +9,7 @@ import subprocess
 import threading
 from typing import TYPE_CHECKING, Any
 
-from . import archive, network, pki, probes, workingset
+from . import archive, namespaces, network, pki, probes, workingset
 from .cluster import Cluster
 from .components import CONTAINERD_SOCKET, PAUSE_IMAGE, command_lines, config_files
 from .errors import LabError
@@ -145,6 +145,20 @@ class LabCluster(Cluster):
 
     def pids(self) -> set[int]:
         return self._node.pids()
+
+    # -- disk ----------------------------------------------------------------------------------------------------
+
+    def path(self, inside: str) -> Path:
+        """Where this machine sees the path ``inside`` of the running node."""
+        return self._node.path(inside)
+
+    def mount_small_disk(self, inside: str, size: int) -> None:
+        """Give the node a disk of ``size`` bytes of its own at ``inside``, in memory: it ends with the next kill.
+
+        Pods that have the folder mounted already keep seeing the old one.
+        """
+        for argv in (["mkdir", "-p", inside], ["mount", "-t", "tmpfs", "-o", f"size={size}", "skerry-disk", inside]):
+            namespaces.command(self._node.inside(argv))
 
     # -- link ----------------------------------------------------------------------------------------------------
 

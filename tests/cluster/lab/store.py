@@ -117,6 +117,12 @@ class S3Server:
             log=self.log,
         )
 
+    def replace_keys(self) -> None:
+        """Have it know another key pair, and the one of before no longer."""
+        self.stop()
+        (self._folder / "credentials.json").unlink()
+        self.start()
+
     def stop(self) -> None:
         """Kill it, as a crash would; its data stays."""
         cgroups.kill(self._group)

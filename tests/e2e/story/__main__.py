@@ -6,7 +6,7 @@ import traceback
 
 from tests.cluster.lab import Lab, LabError
 from tests.e2e.story.chapters import CHAPTERS, NEEDS_HANDS
-from tests.e2e.story.measures import print_measures
+from tests.e2e.story.measures import show_measures
 from tests.e2e.story.narration import Narrator
 from tests.e2e.story.opening import opened
 
@@ -23,7 +23,7 @@ def main() -> int:
                     continue
                 with narrator.chapter(title):
                     tell(story)
-            print_measures(story)
+            show_measures(story)
     except LabError as error:
         narrator.show("the story was told to its end", False, str(error))
     except Exception as error:  # noqa: BLE001 - whatever broke, the table is still owed

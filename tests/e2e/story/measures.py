@@ -9,7 +9,7 @@ _LIMIT = 120
 _LIMITED = ("site", "sync")
 
 
-def print_measures(story: Story) -> None:
+def show_measures(story: Story) -> None:
     """Print each container's largest working set, and bytes in the store by what they are for."""
     if story.lab.hands:
         _working_sets(story)

@@ -16,6 +16,8 @@ from tests.e2e.story.dataset import CHANNELS, EXERCISES, WINDOW
 OPSET = 18
 IR_VERSION = 10
 INPUT, OUTPUT = "window", "scores"
+# How far a served score may lie from the one that bare onnxruntime gives.
+TOLERANCE = 1e-5
 
 Layer = tuple[NDArray[np.float32], NDArray[np.float32]]
 

@@ -7,16 +7,22 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import numpy as np
+
 from skerry_core.bundle.folder import SIGNATURE_FILE, read_bundle
 from skerry_core.trust.policy import Binding, PolicyDocument, SignerIdentity
 from skerry_core.trust.verifier import ReleaseVerifier
-from tests.cluster.lab import Lab
+from tests.cluster.lab import Cluster, Lab
 from tests.cluster.lab.images import ImageBuilder, product_images
+from tests.e2e.story import ask
 from tests.e2e.story.author import Author
+from tests.e2e.story.dataset import load
 from tests.e2e.story.narration import Narrator
+from tests.e2e.story.network import TOLERANCE, run
 from tests.e2e.story.platform import MODEL, MODEL_TEAM, NAMESPACE, ROOT, Platform
 from tests.e2e.story.story import Story
 from tests.e2e.story.training import RECIPES
+from tests.integration.inference.node import Node
 from tests.sigstore_instance import PrivateSigstore
 
 WORK = ROOT / "build" / "story"
@@ -33,11 +39,7 @@ def opened(narrator: Narrator, lab: Lab, *, work: Path = WORK) -> Iterator[Story
         bundles = desk.submit(_write_bundles, author, narrator)
         with narrator.chapter("Kubernetes: a hub and two sites, each a whole cluster"):
             _fresh_clusters(lab, narrator.say)
-            for tag, archive in _images(lab, narrator.say).items():
-                for cluster in lab.clusters.values():
-                    if cluster.hands:
-                        cluster.import_images(archive)
-                narrator.say(f"{tag} is on every node")
+            _give_images(lab, narrator.say)
         with narrator.chapter("The model team's desk: train, package, sign (private Sigstore test instance), verify"):
             bundles.result()
         platform = Platform(lab, sigstore, work)
@@ -71,6 +73,32 @@ def _write_bundles(author: Author, narrator: Narrator) -> None:
         narrator.say(
             f"v{recipe.version}, {recipe.summary}: trained, packaged, signed, verified in {took:.1f} s{measured}"
         )
+        if recipe is RECIPES[0]:
+            _serve_here(author, narrator, recipe.version)
+
+
+def _serve_here(author: Author, narrator: Narrator, version: str) -> None:
+    """Serve a release on this machine, by the very process that a site's pod runs."""
+    desk = author.work / "desk"
+    desk.mkdir()
+    node = Node(desk, author.sigstore)
+    try:
+        release = node.release(version, author.model_bytes(version))
+        node.assign(release)
+        node.start()
+        node.wait_phase("Serving", release)
+        held_out = load().held_out.x
+        np.save(desk / "question.npy", held_out)
+        url = f"http://127.0.0.1:{node.http_port}/v2/models/har/infer"
+        ask.main(url, desk / "question.npy", desk / "answer.npy")
+        difference = float(np.abs(np.load(desk / "answer.npy") - run(author.model_bytes(version), held_out)).max())
+    finally:
+        node.close()
+    narrator.show(
+        f"v{version}, served on this machine, answers as bare onnxruntime does",
+        difference <= TOLERANCE,
+        f"{len(held_out)} windows, largest difference {difference:.1e}",
+    )
 
 
 def _fresh_clusters(lab: Lab, say: Callable[[str], None]) -> None:
@@ -80,8 +108,19 @@ def _fresh_clusters(lab: Lab, say: Callable[[str], None]) -> None:
     lab.up(progress=say)
 
 
-def _images(lab: Lab, say: Callable[[str], None]) -> dict[str, Path]:
-    return product_images(ImageBuilder(lab.layout.cache, say), ROOT) if lab.hands else {}
+def _give_images(lab: Lab, say: Callable[[str], None]) -> None:
+    if not lab.hands:
+        return
+    archives = product_images(ImageBuilder(lab.layout.cache, say), ROOT)
+    begun = time.monotonic()
+
+    def give(cluster: Cluster) -> None:
+        for archive in archives.values():
+            cluster.import_images(archive)
+
+    with ThreadPoolExecutor(len(lab.clusters)) as pool:
+        list(pool.map(give, lab.clusters.values()))
+    say(f"{' and '.join(archives)} are on every node, {time.monotonic() - begun:.1f} s")
 
 
 def _install(platform: Platform, say: Callable[[str], None]) -> None:

@@ -100,7 +100,7 @@ class Platform:
         """Helm-install the hub and apply the platform team's YAML."""
         self._namespace(self.hub)
         self._secret("skerry-hub-key", {"hub.key": (self.keys / "hub.key").read_text()})
-        self._secret("skerry-store", {"accessKey": self.lab.store.access_key, "secretKey": self.lab.store.secret_key})
+        self.put_store_keys()
         self.hub.helm(
             "upgrade", "--install", "skerry-hub", str(ROOT / "charts/skerry-hub"), f"--namespace={SYSTEM}",
             "--wait", "--timeout=3m", f"--set=store.uri=s3://{BUCKET}",
@@ -109,6 +109,10 @@ class Platform:
         )  # fmt: skip
         self.hub.kubectl("apply", "--filename=-", input=(Path(__file__).parent / "manifests.yaml").read_text())
         self.hub.kubectl("apply", "--filename=-", input=self.policy())
+
+    def put_store_keys(self) -> None:
+        """Give the hub the key pair that the store knows."""
+        self._secret("skerry-store", {"accessKey": self.lab.store.access_key, "secretKey": self.lab.store.secret_key})
 
     def _trust_values(self) -> list[str]:
         return [

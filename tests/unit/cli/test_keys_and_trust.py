@@ -1,4 +1,6 @@
 import json
+from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 import yaml
@@ -6,6 +8,7 @@ import yaml
 from skerry_api.v1alpha1.trustpolicy import TrustPolicy
 from skerry_core.trust.keys import load_private_key, load_public_key
 from skerry_core.trust.policy_envelope import open_policy
+from skerry_operator.cli.trust import read_policy
 
 POLICY = """
 serial: 3
@@ -114,3 +117,8 @@ def test_what_is_no_trust_policy_is_not_shown(run, key_folder, tmp_path, text):
     answer = run("trust", "show", tmp_path / "tp.yaml", "--key", key_folder / "policy.pub")
     assert answer.exit_code == 1
     assert "no spec.envelope" in answer.stderr
+
+
+def test_the_example_policy_can_be_signed():
+    text = (Path(__file__).parents[3] / "examples/trust/policy.yaml").read_text()
+    assert read_policy(text, now=datetime.now(UTC)).serial == 1

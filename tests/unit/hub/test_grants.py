@@ -110,6 +110,25 @@ def test_a_new_release_needs_a_new_grant_at_once(keeper, kube, release):
     assert MODEL_FILE in grant(kube)["blobs"]
 
 
+def test_a_key_pair_that_was_replaced_needs_a_new_grant_at_once(kube, store, release, tmp_path):
+    def put(access_key, secret_key):
+        (tmp_path / "accessKey").write_text(access_key)
+        (tmp_path / "secretKey").write_text(secret_key)
+
+    put("old", "secret")
+    settings = S3Settings(endpoint="http://s3.test:9000", bucket="skerry", key_folder=tmp_path)
+    keeper = GrantKeeper(kube, store, S3GrantIssuer(S3Store(settings)), lambda _now: None)
+    keeper.keep("site-a", document(release), NOW)
+    assert "old" in grant(kube)["listUrl"]
+    put("new", "secret")
+    keeper.keep("site-a", document(release), NOW)
+    assert "new" in grant(kube)["listUrl"]
+    before = grant(kube)
+    put("new", "another secret")
+    keeper.keep("site-a", document(release), NOW)
+    assert grant(kube)["listUrl"] != before["listUrl"]
+
+
 def test_the_store_is_checked_once_before_the_first_grant(keeper, checks, release):
     keeper.keep("site-a", document(release), NOW)
     keeper.keep("site-b", document(release), NOW)

@@ -127,12 +127,13 @@ def test_settings_come_from_the_environment(tmp_path):
     keys = generate_key_pair()
     for name, content in (("trusted_root.json", b"{}"), ("policy.pub", keys.public_pem), ("hub.key", keys.private_pem)):
         (tmp_path / name).write_bytes(content)
+    for name, value in (("accessKey", "id"), ("secretKey", "very-secret")):
+        (tmp_path / name).write_text(value)
     environment = {
         "SKERRY_STORE_URI": "s3://skerry",
         "SKERRY_STORE_ENDPOINT": "http://10.0.0.1:9000",
         "SKERRY_STORE_PUBLIC_ENDPOINT": "https://s3.example.com",
-        "AWS_ACCESS_KEY_ID": "id",
-        "AWS_SECRET_ACCESS_KEY": "very-secret",
+        "SKERRY_STORE_KEYS_DIR": str(tmp_path),
         "SKERRY_TRUST_DIR": str(tmp_path),
         "SKERRY_HUB_KEY_FILE": str(tmp_path / "hub.key"),
         "SKERRY_INCARNATION": "3",
@@ -142,8 +143,10 @@ def test_settings_come_from_the_environment(tmp_path):
     assert config.public_endpoint == "https://s3.example.com"
     grant = config.grant_issuer().issue("site-a", [DIGEST], NOW)
     assert grant.blobs[DIGEST].startswith("https://s3.example.com/skerry/blobs/")
-    for missing in ("SKERRY_STORE_URI", "SKERRY_STORE_ENDPOINT", "AWS_ACCESS_KEY_ID"):
+    for missing in ("SKERRY_STORE_URI", "SKERRY_STORE_ENDPOINT"):
         with pytest.raises(UserMustActError, match=missing):
             HubConfig.from_environment({**environment, missing: ""})
+    with pytest.raises(UserMustActError, match="accessKey"):
+        HubConfig.from_environment({**environment, "SKERRY_STORE_KEYS_DIR": str(tmp_path / "absent")})
     with pytest.raises(UserMustActError, match=r"absent\.key"):
         HubConfig.from_environment({**environment, "SKERRY_HUB_KEY_FILE": str(tmp_path / "absent.key")})

@@ -73,6 +73,7 @@ def test_a_page_in_the_stores_place_is_recognized(page, operation):
         (400, error("ExpiredToken", "The provided token has expired."), GrantExpiredError),
         (403, error("SignatureDoesNotMatch", "no match"), GrantRefusedError),
         (403, error("AccessDenied", "Access Denied"), GrantRefusedError),
+        (404, error("XAdminUserNotFound", "user does not exist"), GrantRefusedError),
         (404, error("NoSuchKey"), ObjectMissingError),
         (400, error("EntityTooLarge", "too large"), StoreRefusedError),
         (429, error("SlowDown"), StoreUnavailableError),

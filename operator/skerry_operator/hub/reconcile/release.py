@@ -7,11 +7,14 @@ from skerry_api.v1alpha1.modelrelease import ModelRelease, ReleasePhase
 from skerry_api.v1alpha1.quarantine import Quarantine, QuarantineScope
 from skerry_core.bundle.fetch import check_complete, read_manifest, read_reference, read_signature
 from skerry_core.errors import UserMustActError, WaitError
+from skerry_core.store.errors import StoreBucketMissingError, StoreCredentialsRefusedError
 from skerry_operator.hub.hub import Hub
 from skerry_operator.hub.inventory import Key
 from skerry_operator.kube.resources import MODELS
 
 _PATIENT = 15.0
+# These say nothing of the release.
+_ABOUT_THE_STORE = (StoreBucketMissingError, StoreCredentialsRefusedError)
 _FINAL = frozenset({ReleasePhase.APPROVED, ReleasePhase.ROLLED_BACK, ReleasePhase.SUPERSEDED})
 
 
@@ -35,12 +38,15 @@ class ReleaseReconciler:
             return None
         try:
             signature, signer = self._verify(release)
+        except _ABOUT_THE_STORE as error:
+            self._hold(release, Stalled(error.reason, str(error)))
+            return _PATIENT
         except UserMustActError as error:
             self._refuse(release, error)
             self._hub.enqueue(model, 0)
             return _PATIENT
         except WaitError as error:
-            self._wait(release, error)
+            self._hold(release, Waiting(error.reason, str(error)))
             return _PATIENT
         self._verified[key, identity[1]] = identity[0]
         self._accept(release, signature, signer)
@@ -90,11 +96,10 @@ class ReleaseReconciler:
         changes = {"phase": ReleasePhase.REFUSED, "reason": str(error.reason)}
         self._write(release, Stalled(str(error.reason), str(error)), changes)
 
-    def _wait(self, release: ModelRelease, error: WaitError) -> None:
+    def _hold(self, release: ModelRelease, outcome: Stalled | Waiting) -> None:
         """A release that was verified before goes on meanwhile: what sites load, they verify themselves."""
         if release.status.signature is None or release.status.phase is ReleasePhase.REFUSED:
-            reason = str(error.reason)
-            self._write(release, Waiting(reason, str(error)), {"phase": ReleasePhase.PENDING, "reason": reason})
+            self._write(release, outcome, {"phase": ReleasePhase.PENDING, "reason": outcome.reason})
 
     def _write(self, release: ModelRelease, outcome: Outcome | None, changes: Mapping[str, object]) -> None:
         generation = release.metadata.generation

@@ -5,11 +5,10 @@ import time
 import numpy as np
 
 from tests.e2e.story.author import digest_of
-from tests.e2e.story.network import run
+from tests.e2e.story.network import TOLERANCE, run
 from tests.e2e.story.story import Story
 
 VERSION = "1.0.0"
-TOLERANCE = 1e-5
 
 
 def tell(story: Story) -> None:

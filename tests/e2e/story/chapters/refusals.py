@@ -20,8 +20,7 @@ INTRUDER = "intruder@elsewhere.example"
 def tell(story: Story) -> None:
     """Offer the hub four bad bundles, and a node what a thief of the hub's key would sign."""
     _at_the_hub(story)
-    if story.lab.hands:
-        _at_the_node(story)
+    _at_the_node(story)
     story.no_failures("while forgeries were offered")
 
 

@@ -1,0 +1,172 @@
+"""When things go wrong: each fault is told with a reason, leaves what serves alone, and heals without a restart."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+import yaml
+
+from skerry_core.store.blobs import blob_key
+from tests.cluster.lab import Lab, LabError
+from tests.cluster.lab.waiting import wait_for
+from tests.e2e.faults.models import too_new
+from tests.e2e.faults.world import DISK, SITE, TOLD_WITHIN, World, conditions, installed, trouble
+from tests.e2e.story.platform import BUCKET, MODEL, NAMESPACE
+
+pytestmark = pytest.mark.lab
+
+PADDING = 8 << 20  # makes a model that doesn't fit beside the filler
+LEFT = 8 << 20  # of which sync keeps a reserve of 5 % of the disk, 6.4 MiB
+
+
+@pytest.fixture(scope="module")
+def world(lab: Lab) -> Iterator[World]:
+    if not lab.hands:
+        pytest.skip("faults need the lab's hands")
+    with installed(lab) as world:
+        yield world
+
+
+@pytest.fixture(autouse=True)
+def unharmed(world):
+    with world.unharmed():
+        yield
+
+
+def test_a_store_that_is_down(world):
+    bundle = world.bundle()
+    world.lab.store.stop()
+    try:
+        version = world.apply(bundle)
+        message = world.wait_trouble(lambda: world.release_status(version), "Reconciling", "StoreUnavailable")
+        assert world.lab.store.endpoint in message
+    finally:
+        world.lab.store.start()
+    world.wait_healed(version)
+
+
+def test_a_proxy_that_answers_with_a_login_page(world):
+    bundle = world.bundle()
+    world.lab.store.stop()
+    try:
+        with world.login_page():
+            version = world.apply(bundle)
+            message = world.wait_trouble(lambda: world.release_status(version), "Reconciling", "StoreAnswersWithPage")
+            assert "proxy" in message
+    finally:
+        world.lab.store.start()
+    world.wait_healed(version)
+
+
+def test_a_node_that_loses_the_store_in_the_middle_of_a_rollout(world):
+    bundle, store, site = world.bundle(), world.lab.store, world.site
+    site.cut()
+    try:
+        version = world.apply(bundle)
+        told = ("get", "secret", "store-grant", f"--namespace=skerry-site-{SITE}", "--output=jsonpath={.data}")
+        before = world.hub.kubectl(*told).stdout
+        wait_for("the grant says more", lambda: world.hub.kubectl(*told).stdout != before, seconds=TOLD_WITHIN)
+        store.stop()
+    finally:
+        site.join()
+    try:
+        assert store.endpoint in world.wait_trouble(world.node_status, "Reconciling", "StoreUnavailable")
+        with world.login_page():
+            assert "proxy" in world.wait_trouble(world.node_status, "Reconciling", "StoreAnswersWithPage")
+    finally:
+        store.start()
+    world.wait_healed(version)
+
+
+def test_a_key_pair_that_the_store_no_longer_knows(world):
+    bundle = world.bundle()
+    world.lab.store.replace_keys()
+    try:
+        version = world.apply(bundle)
+        message = world.wait_trouble(lambda: world.release_status(version), "Stalled", "StoreCredentialsRefused")
+        assert "key pair" in message
+    finally:
+        world.story.platform.put_store_keys()
+    world.wait_healed(version)
+    uploading = conditions(world.node_status())["Uploading"]
+    assert uploading["status"] == "True", uploading
+
+
+def test_a_bundle_half_uploaded(world):
+    bundle = world.bundle()
+    blob = world.lab.store.root / BUCKET / blob_key(bundle.manifest.files[0].digest)
+    aside = blob.with_name("aside")
+    blob.rename(aside)
+    try:
+        version = world.apply(bundle)
+        message = world.wait_trouble(lambda: world.release_status(version), "Reconciling", "BundleIncomplete")
+        assert "push the bundle again" in message
+    finally:
+        aside.rename(blob)
+    world.wait_healed(version)
+
+
+def test_a_disk_too_small(world):
+    bundle = world.bundle(padding=PADDING)
+    filler = world.site.path(DISK) / "filler"
+    disk = os.statvfs(filler.parent)
+    with filler.open("wb") as file:
+        os.posix_fallocate(file.fileno(), 0, disk.f_bavail * disk.f_frsize - LEFT)
+    try:
+        version = world.apply(bundle)
+        message = world.wait_trouble(world.node_status, "Stalled", "DiskTooSmall")
+        assert "free space" in message
+    finally:
+        filler.unlink()
+    world.wait_healed(version)
+    assert trouble(world.node_status()) == ("", "")
+
+
+def test_a_model_that_onnx_runtime_cannot_load(world):
+    packaged = world.story.author.model_bytes("1.0.0")
+    version = world.apply(world.bundle(instead=too_new(packaged)))
+    world.story.hub.wait_phase(version, "RolledBack", TOLD_WITHIN)
+    message = world.wait_trouble(lambda: world.release_status(version), "Stalled", "RolledBack")
+    assert "ModelNotLoadable" in message
+    assert "ONNX Runtime can't load the model" in message
+    assert world.release_status(version)["failedMetric"]["site"] == SITE
+    world.wait_healed(world.apply(world.bundle()))
+    assert trouble(world.node_status()) == ("", "")
+
+
+def test_a_malformed_release_is_refused_at_once(world):
+    good = world.release(world.bundle())
+    for change, words in (
+        ({"version": "one"}, "spec.version"),
+        ({"storageUri": "http://models.example/1"}, "spec.storageUri"),
+        ({"digest": "sha256:1"}, "spec.digest"),
+    ):
+        with pytest.raises(LabError, match=words):
+            world.story.hub.apply(yaml.safe_dump({**good, "spec": good["spec"] | change}))
+    world.wait_champion()
+
+
+def test_a_release_that_lies_elsewhere(world):
+    bundle = world.bundle()
+    good, version = world.release(bundle), bundle.manifest.version
+    elsewhere = {**good, "spec": good["spec"] | {"storageUri": "s3://elsewhere/models/exercise"}}
+    world.story.hub.apply(yaml.safe_dump(elsewhere))
+    message = world.wait_trouble(lambda: world.release_status(version), "Stalled", "StoreAddressInvalid")
+    assert "s3://elsewhere" in message
+    with pytest.raises(LabError, match="storageUri can't be changed"):
+        world.apply(bundle)
+    world.hub.kubectl("delete", "modelrelease", good["metadata"]["name"], f"--namespace={NAMESPACE}")
+    world.wait_healed(world.apply(bundle))
+
+
+def test_a_model_that_names_a_ring_that_is_not_there(world):
+    def status():
+        got = world.hub.kubectl("get", "model", MODEL, f"--namespace={NAMESPACE}", "--output=json")
+        return yaml.safe_load(got.stdout).get("status", {})
+
+    world.patch_model({"rings": ["internal", "nowhere"]})
+    try:
+        assert "nowhere" in world.wait_trouble(status, "Reconciling", "RingMissing")
+    finally:
+        world.patch_model({"rings": ["internal", "fleet"]})
+    wait_for("the Model is ready", lambda: conditions(status())["Ready"]["status"] == "True", seconds=TOLD_WITHIN)
