@@ -17,6 +17,11 @@ from skerry_api.v1alpha1.trustpolicy import TrustPolicy
 
 SITE_NAMESPACE_PREFIX = "skerry-site-"
 ASSIGNMENT_NAME = "current"
+# At a site: where the runtime runs, and where the mirror of what the hub tells the site is.
+RUNTIME_NAMESPACE = "skerry-runtime"
+# In the site's namespace at the hub, and mirrored into RUNTIME_NAMESPACE.
+GRANT_SECRET = "store-grant"  # noqa: S105 - its name
+GRANT_KEY = "grant.json"
 _LABEL_LENGTH = 63  # of a DNS label: names of namespaces, and parts of host names
 _SITE_LENGTH = _LABEL_LENGTH - len(SITE_NAMESPACE_PREFIX)
 

@@ -2,8 +2,7 @@
 
 from pydantic import ValidationError
 
-from skerry_core.bundle.folder import MAX_SIGNATURE_BYTES
-from skerry_core.bundle.manifest import MAX_MANIFEST_BYTES, BlobRef, BundleReference, Manifest
+from skerry_core.bundle.manifest import MAX_MANIFEST_BYTES, MAX_SIGNATURE_BYTES, BlobRef, BundleReference, Manifest
 from skerry_core.bundle.publish import MAX_REFERENCE_BYTES, REFERENCE_FILE
 from skerry_core.errors import UserMustActError, WaitError
 from skerry_core.store.blobs import has_blob, read_blob

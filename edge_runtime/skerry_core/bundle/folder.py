@@ -6,7 +6,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from skerry_core import digest as digests
-from skerry_core.bundle.manifest import MAX_MANIFEST_BYTES, Manifest
+from skerry_core.bundle.manifest import MAX_MANIFEST_BYTES, MAX_SIGNATURE_BYTES, Manifest
 from skerry_core.durable import write_file
 from skerry_core.errors import UserMustActError
 from skerry_core.store.errors import DigestMismatchError
@@ -14,7 +14,6 @@ from skerry_core.store.errors import DigestMismatchError
 MANIFEST_FILE = "manifest.json"
 SIGNATURE_FILE = "manifest.sigstore.json"
 MODEL_FILE = "model.onnx"
-MAX_SIGNATURE_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ MEDIA_TYPE = "application/vnd.skerry.manifest.v1+json"
 REFERENCE_MEDIA_TYPE = "application/vnd.skerry.bundle.v1+json"
 PREDICATE_TYPE = "https://skerry.dev/model-manifest/v1"
 MAX_MANIFEST_BYTES = 1 << 20
+MAX_SIGNATURE_BYTES = 128 << 10  # a bundle is 5 to 10 KiB; its inclusion proof grows with the log's logarithm
 
 FileName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
 

@@ -8,7 +8,7 @@ from sigstore.errors import VerificationError
 from sigstore.models import Bundle
 
 from skerry_core import digest as digests
-from skerry_core.bundle.manifest import MAX_MANIFEST_BYTES, Manifest
+from skerry_core.bundle.manifest import MAX_MANIFEST_BYTES, MAX_SIGNATURE_BYTES, Manifest
 from skerry_core.bundle.statement import PAYLOAD_TYPE, check_statement
 from skerry_core.canonical import parse_canonical
 from skerry_core.trust.certificate import IdentityReader
@@ -16,8 +16,6 @@ from skerry_core.trust.errors import Refusal, TrustError, refusing
 from skerry_core.trust.identity import check_release, check_signer
 from skerry_core.trust.policy import PolicyDocument, SignerIdentity
 from skerry_core.trust.root import PinnedRoot
-
-MAX_SIGNATURE_BYTES = 128 << 10  # a bundle is 5 to 10 KiB; its inclusion proof grows with the log's logarithm
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 import json
 import random
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
@@ -22,6 +23,8 @@ from skerry_edge.delivery.wanted import keep, releases, wanted
 
 # With nothing to do, the disk is looked at this often (a file deleted by hand comes back, old blobs go).
 IDLE = timedelta(seconds=30)
+# Reading all blobs costs the node's disk seconds, so doubts lead to it this often at most.
+RECHECK_SECONDS = 60.0
 
 _log = structlog.get_logger()
 
@@ -53,6 +56,7 @@ class Delivery:
         source: Source,
         interrupted: Callable[[], bool],
         registry: CollectorRegistry,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._blobs = blobs
         self._downloads = downloads
@@ -61,32 +65,39 @@ class Delivery:
         self._interrupted = interrupted
         self._manifests: dict[str, Manifest] = {}
         self._attempts: dict[str, Attempt] = {}
-        self._pending: tuple[Pending, ...] | None = None
+        self._pending: tuple[Pending, ...] = ()
+        self._told: tuple[Pending, ...] | None = None
+        self._clock = clock
         self._checked = False
+        self._checked_at = 0.0
         self._bytes = Counter("skerry_sync_downloaded_bytes_total", "Bytes of whole blobs fetched.", registry=registry)
         self._missing = Gauge("skerry_sync_blobs_missing", "Wanted blobs that aren't there.", registry=registry)
 
     @property
     def pending(self) -> tuple[Pending, ...]:
         """What is wanted and not there, as of the last step."""
-        return self._pending or ()
+        return self._pending
 
     def retry_now(self) -> None:
         """Forget the pauses after failures: a new grant or assignment may have taken their cause away."""
         self._attempts = {}
 
+    def doubt(self) -> bool:
+        """Have the next step look for damaged blobs again; false if that is due anyway, or was done just now."""
+        if not self._checked or self._clock() - self._checked_at < RECHECK_SECONDS:
+            return False
+        self._checked = False
+        return True
+
     def step(self) -> timedelta:
         """Plan, carry out at most one turn of one download, and return the pause until the next step.
 
         The first step looks for blobs that the disk has damaged, so that they are fetched again before anybody needs
-        them.
+        them. Deletions come before anything is written: on a full disk they are the only thing that can succeed.
         """
         if not self._checked:
-            for digest in self._blobs.discard_damaged():
-                _log.warning("damaged blob discarded", reason="DigestMismatch", digest=digest)
-            self._checked = True
+            self._discard_damaged()
         made = self._plan()
-        self._tell(made.pending)
         for command in made.commands:
             match command:
                 case Delete(digest):
@@ -94,11 +105,19 @@ class Delivery:
                     self._blobs.delete(digest)
                 case DropPartial(digest):
                     self._blobs.drop_partial(digest)
-                case Fetch(item):
-                    self._fetch(item)
+        self._tell(made.pending)
+        for command in made.commands:
+            if isinstance(command, Fetch):
+                self._fetch(command.wanted)
         if made.wake_at is None:
             return IDLE
         return min(max(made.wake_at - datetime.now(UTC), timedelta()), IDLE)
+
+    def _discard_damaged(self) -> None:
+        for digest in self._blobs.discard_damaged():
+            _log.warning("damaged blob discarded", reason="DigestMismatch", digest=digest)
+        self._checked = True
+        self._checked_at = self._clock()
 
     def _plan(self) -> Plan:
         demand = self._demand()
@@ -154,15 +173,19 @@ class Delivery:
             _log.warning("download failed", reason=error.reason, message=str(error), digest=item.digest)
 
     def _tell(self, pending: Iterable[Pending]) -> None:
-        """Write downloads.json if reasons changed, or enough came to be worth telling."""
-        pending = tuple(pending)
+        """Write downloads.json if there is news; it only explains, so a disk that can't take it holds up nothing."""
+        self._pending = pending = tuple(pending)
         self._missing.set(len(pending))
-        if self._pending is not None and _told(pending) == _told(self._pending):
+        if self._told is not None and _news(pending) == _news(self._told):
             return
-        write_file(self._downloads, json.dumps([asdict(item) for item in pending]).encode())
-        self._pending = pending
+        try:
+            write_file(self._downloads, json.dumps([asdict(item) for item in pending]).encode())
+        except OSError as error:
+            _log.warning("downloads can't be told", reason="DiskFault", message=str(error))
+            return
+        self._told = pending
 
 
-def _told(pending: tuple[Pending, ...]) -> tuple[tuple[str, str, int | None], ...]:
+def _news(pending: tuple[Pending, ...]) -> tuple[tuple[str, str, int | None], ...]:
     """What of the list is news: not the bytes received, which change with every turn."""
     return tuple((item.digest, item.reason, item.size) for item in pending)

@@ -3,12 +3,10 @@
 from collections.abc import Iterable, Iterator, Mapping
 
 from skerry_core.assignment.document import AssignmentDocument, ReleaseRef
-from skerry_core.bundle.manifest import MAX_MANIFEST_BYTES, Manifest
+from skerry_core.bundle.manifest import MAX_MANIFEST_BYTES, MAX_SIGNATURE_BYTES, Manifest
+from skerry_core.trust.policy_envelope import MAX_ENVELOPE_BYTES
 from skerry_edge.delivery.gc import Keep
 from skerry_edge.delivery.plan import Wanted
-
-MAX_POLICY_BYTES = 64 << 10
-MAX_SIGNATURE_BYTES = 1 << 20
 
 # Manifests that are on disk, by digest; absent: not there, or not readable as a manifest.
 Manifests = Mapping[str, Manifest]
@@ -30,7 +28,7 @@ def wanted(document: AssignmentDocument, manifests: Manifests, quarantined: Iter
 
     A manifest's files are unknown until it is there, so this is asked again after each download.
     """
-    blobs = [Wanted(document.trust_policy, MAX_POLICY_BYTES)]
+    blobs = [Wanted(document.trust_policy, MAX_ENVELOPE_BYTES)]
     for release in releases(document, quarantined):
         blobs.append(Wanted(release.digest, MAX_MANIFEST_BYTES))
         blobs.append(Wanted(release.signature, MAX_SIGNATURE_BYTES))

@@ -19,15 +19,23 @@ class LogIdentity:
     rebooted: bool
 
 
-def load_identity(path: Path, boot_id: str) -> LogIdentity:
-    """Read node.json, or make a new epoch if it is missing or no longer readable; durably note this boot.
+def load_identity(path: Path, boot_id: str, *, emptied: bool = False) -> LogIdentity:
+    """Read node.json, or durably make a new epoch if it is missing or no longer readable, or the log `emptied`.
 
-    Raises OSError if the disk can't be written.
+    Numbers start over where no segment tells of the last one, so they must not start over in the same epoch. A reboot
+    is noted by `note_boot`, not here. Raises OSError if a new epoch can't be written.
     """
     try:
         noted = json.loads(path.read_bytes())
         epoch, last_boot = str(noted["logEpoch"]), str(noted.get("bootId", boot_id))
     except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
+        emptied = True
+    if emptied:
         epoch, last_boot = secrets.token_hex(8), boot_id
-    write_file(path, json.dumps({"logEpoch": epoch, "bootId": boot_id}).encode())
+        note_boot(path, epoch, boot_id)
     return LogIdentity(epoch, rebooted=last_boot != boot_id)
+
+
+def note_boot(path: Path, epoch: str, boot_id: str) -> None:
+    """Durably note in node.json that the log has been opened in this boot. Raises OSError."""
+    write_file(path, json.dumps({"logEpoch": epoch, "bootId": boot_id}).encode())

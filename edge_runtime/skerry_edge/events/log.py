@@ -17,7 +17,7 @@ from pathlib import Path
 import structlog
 
 from skerry_core.durable import fsync_directory
-from skerry_edge.events.identity import POWER_CUT_SKIP, LogIdentity
+from skerry_edge.events.identity import POWER_CUT_SKIP, LogIdentity, load_identity, note_boot
 from skerry_edge.events.recovery import recover
 from skerry_edge.events.segment import MAGIC, encode_frame, segment_firsts, segment_path
 
@@ -50,6 +50,25 @@ class LogStatus:
     damaged: int
 
 
+def open_log(state: Path, boot_id: str, *, segment_bytes: int = SEGMENT_BYTES) -> "PredictionLog":
+    """Open `state`/log as what `state`/node.json says that it is.
+
+    After a reboot the numbers skipped are made durable before the boot is noted: if this start appends nothing, or dies
+    here, the next one must not give out the numbers that the power cut may have lost. Raises OSError.
+    """
+    node, directory = state / "node.json", state / "log"
+    emptied = not directory.is_dir() or not segment_firsts(directory)
+    identity = load_identity(node, boot_id, emptied=emptied)
+    log = PredictionLog(directory, identity, segment_bytes=segment_bytes)
+    if identity.rebooted:
+        try:
+            log.start_segment()
+            note_boot(node, identity.epoch, boot_id)
+        except OSError as error:
+            _log.warning("reboot can't be noted, the next start skips numbers again", error=str(error))
+    return log
+
+
 class PredictionLog:
     """Appends records; safe to call from several threads. One process writes a folder, others may read it."""
 
@@ -79,6 +98,12 @@ class PredictionLog:
         self._closing = threading.Event()
         self._syncer = threading.Thread(target=self._sync_forever, name="log-sync", daemon=True)
         self._syncer.start()
+
+    def start_segment(self) -> None:
+        """Durably open the segment of the next number, whether or not it is ever given out. Raises OSError."""
+        with self._lock:
+            self._abandon()
+            self._open_segment()
 
     def append(self, encode: Callable[[int], bytes]) -> int | None:
         """Write the record that `encode` makes for the next sequence number, and return the number.

@@ -12,13 +12,15 @@ from skerry_edge.inference.config import from_environment
 from skerry_edge.inference.process import serve
 
 
-def _configure_logs() -> None:
+def configure_logs() -> None:
+    """JSON lines on stdout; tracebacks without local variables, which hold what clients sent."""
+    tracebacks = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.dict_tracebacks,
+            structlog.processors.ExceptionRenderer(tracebacks),
             structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
@@ -29,7 +31,7 @@ def _configure_logs() -> None:
 
 def main() -> int:
     """Serve until told to stop; 1 if that can't even begin."""
-    _configure_logs()
+    configure_logs()
     try:
         uvloop.run(serve(from_environment(os.environ)))
     except SkerryError as error:

@@ -154,7 +154,7 @@ class Activator:
                 self._add(Kept(namespace=key.namespace, model=key.name, served_name=key.name))
             _log.warning("the last process died trying a release", model=str(key), digest=intent.release.digest)
             self._step(key, m.CrashFound(intent.release, power_cut))
-        self._durable.run(self._intent.clear_all)
+        self._durable.run(self._intent.clear_left_behind)
         self._authority.refresh()
         for key in tuple(self.states):
             self._step(key, m.Started())

@@ -56,7 +56,6 @@ class Authority:
         self._policy_file = state / "trust_policy.json"
         self._serials_file = state / "trust.json"
         self._envelope = ""
-        self._refused = ""
         self._unsaved = False
         self._last_serial, self._last_policy = self._read_serials()
         self.document: AssignmentDocument | None = None
@@ -81,8 +80,9 @@ class Authority:
         before = (self._envelope, self._policy_digest)
         try:
             envelope = self._store.assignment_envelope()
-            if envelope is not None and envelope not in (self._envelope, self._refused):
+            if envelope is not None and envelope != self._envelope:
                 self._accept(envelope)
+            self.refusal = None
         except SkerryError as error:
             self._tell(error)
         self._refresh_policy()
@@ -91,19 +91,15 @@ class Authority:
         return before != (self._envelope, self._policy_digest)
 
     def _accept(self, envelope: str) -> None:
-        try:
-            document = open_assignment(envelope, self._anchors.hub_key, site=self._site, last=self._last_serial)
-        except SkerryError:
-            self._refused = envelope
-            raise
+        document = open_assignment(envelope, self._anchors.hub_key, site=self._site, last=self._last_serial)
         self.document, self._envelope, self._last_serial = document, envelope, document.serial
-        self.refusal = None
         self._unsaved = True
         _log.info("assignment accepted", serial=document.serial.key(), models=len(document.models))
 
     def _refresh_policy(self) -> None:
         """Open the policy that the assignment names, if it isn't the one in force."""
         if self.document is None or self.policy_is_current:
+            self.policy_refusal = None
             return
         digest = self.document.trust_policy
         try:

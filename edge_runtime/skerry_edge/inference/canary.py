@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from skerry_api.v1alpha1.modelrelease import FailedMetric
@@ -21,7 +21,7 @@ from skerry_edge.inference.loader import Resident
 from skerry_edge.inference.workers import Busy, Workers
 
 CHAMPION, CHALLENGER, FALLBACK = "champion", "challenger", "fallback"
-# Beyond this many challenger runs that nobody has waited for, new ones aren't queued: it hangs.
+# More than there are request threads to wait for them.
 _PENDING_RUNS = 64
 
 _SHARE_BYTES = 8
@@ -37,12 +37,24 @@ class Run:
 
 @dataclass(frozen=True)
 class Answer:
-    """What goes out, by whom, and the pair if both ran."""
+    """What goes out, by whom, and the pair if both ran.
+
+    `variant` is "fallback" if a guardrail withheld the challenger's answer, "champion" if there was none to withhold.
+    """
 
     resident: Resident
     variant: str
     run: Run
     pair: Pair | None = None
+
+
+@dataclass
+class _Trial:
+    """The challenger's run of one request; `began` and `counted` are perf_counter seconds, None before."""
+
+    future: Future[Run] = field(init=False)
+    began: float | None = None
+    counted: float | None = None
 
 
 def timed_run(resident: Resident, inputs: Tensors) -> Run:
@@ -83,7 +95,9 @@ class Canary:
         self._trips = guardrails.TripCounter(limits.guardrails.max_trips, limits.guardrails.window)
         self._lock = threading.Lock()
         self._workers = Workers("challenger", threads=1, pending=_PENDING_RUNS)
-        self._overdue: Future[Run] | None = None
+        # A run that hangs trips again and again, just often enough to be one too many within the window.
+        self._trip_again = limits.guardrails.window.total_seconds() / limits.guardrails.max_trips
+        self._overdue: _Trial | None = None
 
     @property
     def expected(self) -> ExpectedDisagreement | None:
@@ -105,29 +119,31 @@ class Canary:
         """End it: no request is run by the challenger any more."""
         self.running = False
         self._workers.stop()
-        if self._overdue is not None and not self._overdue.done():
+        if self._stuck() is not None:
             # The challenger's one thread is in a run that nobody waits for. All others may finish.
             self.challenger.session.stop()
 
     def answer(self, inputs: Tensors) -> Answer:
-        """Run both; the challenger's answer unless a guardrail trips.
+        """Run both; the challenger's answer unless a guardrail trips or its one thread didn't come to the request.
 
         An answer that the champion can't give either is not held against the challenger. Raises ModelRunError if
         neither gives one.
         """
         submitted = time.perf_counter()
-        future = self._submit(inputs)
+        trial = self._submit(inputs)
         champion: Run | None = None
         failed: ModelRunError | None = None
         try:
             champion = timed_run(self.champion, inputs)
         except ModelRunError as error:
             failed = error
-        challenger, guardrail = self._collect(future, submitted, champion)
+        challenger, guardrail = self._collect(trial, submitted, champion)
         if champion is None:
             if challenger is None:
                 raise failed or ModelRunError("ModelRunFailed", "neither model gave an answer")
             return Answer(self.challenger, CHALLENGER, challenger)
+        if challenger is None and not guardrail:
+            return Answer(self.champion, CHAMPION, champion)
         if guardrail and guardrails.non_finite(champion.outputs) is not None:
             return Answer(self.champion, FALLBACK, champion)
         pair = self._pair(champion, challenger, guardrail)
@@ -136,31 +152,73 @@ class Canary:
             return Answer(self.champion, FALLBACK, champion, pair)
         return Answer(self.challenger, CHALLENGER, challenger, pair)
 
-    def _submit(self, inputs: Tensors) -> "Future[Run] | None":
+    def _submit(self, inputs: Tensors) -> _Trial | None:
         """Hand the request to the challenger's thread, unless that is still busy with a run past its limit."""
-        if self._overdue is not None and not self._overdue.done():
+        if self._stuck() is not None:
             return None
+        trial = _Trial()
+
+        def run() -> Run:
+            trial.began = time.perf_counter()
+            return timed_run(self.challenger, inputs)
+
         try:
-            return self._workers.submit(lambda: timed_run(self.challenger, inputs))
+            trial.future = self._workers.submit(run)
         except Busy:
             return None
+        return trial
 
-    def _collect(self, future: "Future[Run] | None", submitted: float, champion: Run | None) -> tuple[Run | None, str]:
-        """The challenger's run if it may answer, and the guardrail that it tripped if not."""
-        if future is None:
-            return None, LATENCY_LIMIT
-        limit = self.limits.guardrails.latency_limit.total_seconds()
+    def _stuck(self) -> _Trial | None:
+        """The run past its limit that the challenger's thread is still in."""
+        overdue = self._overdue
+        return overdue if overdue is not None and not overdue.future.done() else None
+
+    def _collect(self, trial: _Trial | None, submitted: float, champion: Run | None) -> tuple[Run | None, str]:
+        """The challenger's run if it may answer, or the guardrail that it tripped, or neither if it wasn't its turn."""
+        if trial is None:
+            return None, self._late(self._stuck(), champion)
         try:
-            run = future.result(max(0.0, limit - (time.perf_counter() - submitted)))
+            run = self._await(trial, submitted)
         except FutureTimeoutError:
-            if not future.cancel():
-                self._overdue = future
-            return None, LATENCY_LIMIT
+            self._overdue = trial
+            return None, self._late(trial, champion)
         except ModelRunError:
             return None, guardrails.EXCEPTION
+        if run is None:
+            return None, ""
         outputs = champion.outputs if champion is not None else None
         error = guardrails.broken(run.outputs, outputs, self.challenger.manifest, self.limits.guardrails)
         return (None, error) if error else (run, "")
+
+    def _await(self, trial: _Trial, submitted: float) -> Run | None:
+        """Wait for a run as long as the limit allows; None if it waited as long for its turn and is taken back.
+
+        The limit is one on the run itself: a queue before the challenger's one thread says nothing about the
+        challenger. Raises ModelRunError, and TimeoutError for a run past the limit.
+        """
+        limit = self.limits.guardrails.latency_limit.total_seconds()
+        try:
+            return trial.future.result(max(0.0, submitted + limit - time.perf_counter()))
+        except FutureTimeoutError:
+            if trial.future.cancel():
+                return None
+        began = trial.began if trial.began is not None else time.perf_counter()
+        return trial.future.result(max(0.0, began + limit - time.perf_counter()))
+
+    def _late(self, trial: _Trial | None, champion: Run | None) -> str:
+        """The guardrail that a run past its limit trips: once for each run, however many requests it keeps waiting.
+
+        A champion that took half of the limit itself tells of a machine that stalled, not of the challenger.
+        """
+        limit = self.limits.guardrails.latency_limit.total_seconds()
+        if trial is None or champion is None or champion.seconds > limit / 2:
+            return ""
+        with self._lock:
+            now = time.perf_counter()
+            if trial.counted is not None and now - trial.counted < self._trip_again:
+                return ""
+            trial.counted = now
+        return LATENCY_LIMIT
 
     def _pair(self, champion: Run, challenger: Run | None, error: str) -> Pair:
         if challenger is None:

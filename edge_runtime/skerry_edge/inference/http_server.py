@@ -1,8 +1,8 @@
 """A small HTTP/1.1 server over asyncio and httptools: every read, wait and queue has a bound.
 
-Measured against ASGI servers (see the architecture notes), half of a small model's latency was the server; this one
-does what an inference node needs and nothing else. Requests of one connection are answered in order, pipelined or
-not; nothing is read from a client that doesn't take its answers.
+Measured against ASGI servers (docs/adr/0007-our-own-http-server.md), half of a small model's latency was the server;
+this one does what an inference node needs and nothing else. Requests of one connection are answered in order, pipelined
+or not; nothing is read from a client that doesn't take its answers.
 """
 
 import asyncio
@@ -18,7 +18,10 @@ import structlog
 from skerry_edge.inference.http_message import ErrorBody, Handler, Request, Response
 
 MAX_HEAD_BYTES = 16 << 10
-MAX_BODY_BYTES = 16 << 20
+# A 3 x 224 x 224 picture is 3 MiB of JSON at full precision. Decoded, numbers take many times the room of their digits.
+MAX_BODY_BYTES = 8 << 20
+# Eight of the largest: more than there are threads to decode them, and little beside two models and their runtime.
+MAX_HELD_BYTES = 64 << 20
 MAX_PIPELINED = 16
 MAX_CONNECTIONS = 1024
 REQUEST_TIMEOUT = 30.0
@@ -35,13 +38,36 @@ class _Refused(Exception):  # noqa: N818 - it only carries a status out of the p
         self.status = status
 
 
+class BodyBudget:
+    """Bytes of request bodies that all servers of a process may hold, from their arrival to their answers."""
+
+    def __init__(self, limit: int = MAX_HELD_BYTES) -> None:
+        self._limit = limit
+        self.held = 0
+
+    def require(self, size: int) -> None:
+        """Raise a refusal with 503 if there is no room for so many bytes now."""
+        if self.held + size > self._limit:
+            raise _Refused(HTTPStatus.SERVICE_UNAVAILABLE, "too many bytes of requests are waiting, try again")
+
+    def take(self, size: int) -> None:
+        """Count bytes that came. Only these count: a client holds nothing by announcing a body."""
+        self.require(size)
+        self.held += size
+
+    def give_back(self, size: int) -> None:
+        """Count bytes that are no longer held."""
+        self.held -= size
+
+
 class HttpServer:
     """One listening port."""
 
-    def __init__(self, handler: Handler, error_body: ErrorBody) -> None:
+    def __init__(self, handler: Handler, error_body: ErrorBody, bodies: BodyBudget) -> None:
         """`handler` answers requests; `error_body` words the refusals that this server makes itself."""
         self.handler = handler
         self.error_body = error_body
+        self.bodies = bodies
         self.connections: set[Connection] = set()
         self.draining = False
         self._empty = asyncio.Event()
@@ -122,6 +148,8 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         self._transport = None
         self._finished = True
+        self._drop_body()
+        self._drop_queue()
         self._writable.set()
         self._server.forget(self)
 
@@ -182,13 +210,15 @@ class Connection(asyncio.Protocol):
         length = self._headers.get("content-length", "0")
         if not length.isdecimal() or int(length) > MAX_BODY_BYTES:
             raise _Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a body may have at most {MAX_BODY_BYTES} bytes")
+        self._server.bodies.require(int(length))
         if self._headers.get("expect", "").lower() == "100-continue" and not self._busy() and self._transport:
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def on_body(self, body: bytes) -> None:
-        self._body_bytes += len(body)
-        if self._body_bytes > MAX_BODY_BYTES:
+        if self._body_bytes + len(body) > MAX_BODY_BYTES:
             raise _Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a body may have at most {MAX_BODY_BYTES} bytes")
+        self._server.bodies.take(len(body))
+        self._body_bytes += len(body)
         self._body.append(body)
 
     def on_message_complete(self) -> None:
@@ -201,7 +231,7 @@ class Connection(asyncio.Protocol):
         method = self._parser.get_method().decode("latin-1")
         request = Request(method, path, self._headers, b"".join(self._body))
         self._queue.append((request, self._parser.should_keep_alive()))
-        self._body = []
+        self._body, self._body_bytes = [], 0
 
     def _count_head(self, size: int) -> None:
         self._head_bytes += size
@@ -226,7 +256,10 @@ class Connection(asyncio.Protocol):
                     self._close()
                     return
                 request, keep_alive = item
-                response = await self._handle(request)
+                try:
+                    response = await self._handle(request)
+                finally:
+                    self._server.bodies.give_back(len(request.body))
                 close = not keep_alive or self._server.draining or (self._finished and not self._queue)
                 self._write(response.encode(close=close, with_body=request.method != "HEAD"))
                 if close:
@@ -255,7 +288,18 @@ class Connection(asyncio.Protocol):
         """Answer what came before, then this, then close: after a parse error the stream means nothing."""
         self._finished = True
         self._reading = False
+        self._drop_body()
         self._queue.append(self._server.error_body(status, message))
+
+    def _drop_body(self) -> None:
+        """Let go of the body that was coming."""
+        self._server.bodies.give_back(self._body_bytes)
+        self._body, self._body_bytes = [], 0
+
+    def _drop_queue(self) -> None:
+        """Let go of requests that nobody waits for any more."""
+        self._server.bodies.give_back(sum(len(item[0].body) for item in self._queue if isinstance(item, tuple)))
+        self._queue.clear()
 
     def _busy(self) -> bool:
         return bool(self._queue) or self._task is not None

@@ -45,13 +45,13 @@ class IntentFile:
     def left_behind(self) -> tuple[tuple[Intent, bool], ...]:
         """Intents of a process that did not end cleanly, each with whether the machine went down with it.
 
-        A file that can't be read names nobody, and nobody can be blamed.
+        A file that can't be read names nobody, and nobody can be blamed: champions have to serve all the same.
         """
         try:
             left = _File.model_validate_json(self._path.read_bytes()).intents
         except FileNotFoundError:
             return ()
-        except ValidationError as error:
+        except (OSError, ValidationError) as error:
             _log.error("load-intent markers can't be read", error=str(error)[:300])
             return ()
         return tuple((intent, intent.boot_id != self._boot) for intent in left)
@@ -70,8 +70,12 @@ class IntentFile:
         if digest in self._intents:
             self._write({other: intent for other, intent in self._intents.items() if other != digest})
 
+    def clear_left_behind(self) -> None:
+        """Remove the notes of the last process, whose cause is dealt with. Raises OSError."""
+        self._write(self._intents)
+
     def clear_all(self) -> None:
-        """Remove every note, also those left behind: their cause is dealt with, or this process ends cleanly."""
+        """Remove every note: this process ends cleanly. Raises OSError."""
         self._write({})
 
     def _write(self, intents: dict[str, Intent]) -> None:

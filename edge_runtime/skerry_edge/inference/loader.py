@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 from skerry_api.v1alpha1.siteassignment import ModelPhase
 from skerry_core.assignment.document import ReleaseRef
-from skerry_core.bundle.manifest import MAX_MANIFEST_BYTES, Manifest
+from skerry_core.bundle.manifest import MAX_MANIFEST_BYTES, MAX_SIGNATURE_BYTES, Manifest
 from skerry_core.errors import SkerryError, UserMustActError
 from skerry_core.trust.policy import PolicyDocument, SignerIdentity
-from skerry_core.trust.verifier import MAX_SIGNATURE_BYTES, ReleaseVerifier
+from skerry_core.trust.verifier import ReleaseVerifier
 from skerry_edge.inference.activation.state import LoadFailure, ModelKey
 from skerry_edge.inference.backend import Backend, Session
 from skerry_edge.inference.store_folder import BlobMissingError, StoreFolder

@@ -7,13 +7,12 @@ import signal
 import structlog
 
 from skerry_core.verdict.thresholds import judge
-from skerry_edge.events.identity import load_identity
-from skerry_edge.events.log import PredictionLog
+from skerry_edge.events.log import open_log
 from skerry_edge.inference.activator import Activator
 from skerry_edge.inference.authority import Authority, load_anchors
 from skerry_edge.inference.clock import steady_clock
 from skerry_edge.inference.config import Config
-from skerry_edge.inference.http_server import HttpServer
+from skerry_edge.inference.http_server import BodyBudget, HttpServer
 from skerry_edge.inference.intent import IntentFile, boot_id
 from skerry_edge.inference.kept import KeptFiles
 from skerry_edge.inference.loader import Loader
@@ -45,7 +44,7 @@ async def serve(config: Config) -> None:
     boot = boot_id()
     store = StoreFolder(config.store)
     anchors = load_anchors(config.trust_dir)
-    log = PredictionLog(state / "log", load_identity(state / "node.json", boot))
+    log = open_log(state, boot)
     metrics = Metrics(log.status)
     routes = Routes()
     activator = Activator(
@@ -66,9 +65,11 @@ async def serve(config: Config) -> None:
     def ready() -> bool:
         return activator.ready and not stop.is_set()
 
-    oip = HttpServer(OipService(routes, predictor, workers, metrics, ready).handle, error_body)
+    bodies = BodyBudget()
+    oip = HttpServer(OipService(routes, predictor, workers, metrics, ready).handle, error_body, bodies)
     reporter = Reporter(config.site, config.node, activator, predictor, log, store)
-    own = HttpServer(StatusService(reporter, metrics, alive=lambda: activator.alive, ready=ready).handle, plain_error)
+    status = StatusService(reporter, metrics, alive=lambda: activator.alive, ready=ready)
+    own = HttpServer(status.handle, plain_error, bodies)
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     activator.start()

@@ -7,24 +7,31 @@ import sys
 import threading
 
 import structlog
+from structlog.processors import ExceptionRenderer
+from structlog.tracebacks import ExceptionDictTransformer
 
 from skerry_core.errors import UserMustActError
 from skerry_edge.sync.process import run
 from skerry_edge.sync.settings import Settings
 
 
-def main() -> int:
-    """Run until SIGTERM or SIGINT; 2 if the environment is incomplete."""
+def configure_logs() -> None:
+    """Log JSON lines to stdout. Tracebacks come without variables: those hold tokens and signed URLs."""
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
+            ExceptionRenderer(ExceptionDictTransformer(show_locals=False)),
             structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
     )
+
+
+def main() -> int:
+    """Run until SIGTERM or SIGINT; 2 if the environment is incomplete."""
+    configure_logs()
     log = structlog.get_logger()
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -15,6 +15,9 @@ from skerry_core.errors import RetryError, UserMustActError
 from skerry_core.trust.assignment import open_assignment
 from skerry_core.trust.errors import TrustError
 
+# Kept of one model when more are found, which are at most as many: a ModelReport tells no more.
+MAX_RESTRICTIONS = 64
+
 _log = structlog.get_logger()
 
 
@@ -28,11 +31,20 @@ class Restrictions(BaseModel):
     quarantined: dict[str, tuple[Digest, ...]] = {}
 
     def joined(self, found: Mapping[str, Iterable[str]]) -> "Restrictions":
-        """These restrictions and the found ones; nothing here ever lifts one (that takes a newer assignment)."""
+        """The newest MAX_RESTRICTIONS of each model, and the found ones."""
         merged = dict(self.quarantined)
         for model, digests in found.items():
-            merged[model] = tuple(dict.fromkeys((*merged.get(model, ()), *digests)))
+            merged[model] = tuple(dict.fromkeys((*merged.get(model, ())[-MAX_RESTRICTIONS:], *digests)))
         return Restrictions(quarantined={model: digests for model, digests in merged.items() if digests})
+
+    def named_by(self, document: AssignmentDocument) -> "Restrictions":
+        """Those on a release that the assignment names, as target or as approved."""
+        kept = {}
+        for model in document.models:
+            name = f"{model.namespace}/{model.name}"
+            named = {release.digest for release in (model.target, model.approved) if release is not None}
+            kept[name] = tuple(digest for digest in self.quarantined.get(name, ()) if digest in named)
+        return Restrictions(quarantined={name: digests for name, digests in kept.items() if digests})
 
     def digests(self) -> frozenset[str]:
         """All of them."""
@@ -115,14 +127,21 @@ class AssignmentKeeper:
             return True
 
     def restrict(self, found: Mapping[str, Iterable[str]]) -> bool:
-        """Add the site's quarantined digests, by `namespace/model`; true if there was a new one, now on disk."""
+        """Take up the site's quarantined digests, by `namespace/model`; true if that changed anything, now on disk.
+
+        What the assignment in force names stays restricted, whatever the mirror says now: lifting that takes a newer
+        assignment. Any other digest is restricted for as long as the mirror says so.
+        """
         with self._lock:
-            joined = self._restricted.joined(found)
+            held = self._restricted
+            if self._document is not None:
+                held = held.named_by(self._document)
+            joined = held.joined(found)
             if joined == self._restricted:
                 return False
             write_file(self._restrictions, joined.model_dump_json().encode())
             self._restricted = joined
-            _log.info("restrictions grew", digests=len(joined.digests()))
+            _log.info("restrictions changed", digests=len(joined.digests()))
             return True
 
     def _key(self) -> bytes:

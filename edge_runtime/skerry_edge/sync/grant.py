@@ -1,4 +1,4 @@
-"""The store grant in force: read from disk first, replaced whenever the site gets a newer one."""
+"""The store grant in force: read from disk first, replaced whenever the site gets another."""
 
 import threading
 from pathlib import Path
@@ -36,7 +36,10 @@ class GrantKeeper:
                 _log.warning("grant on disk can't be read", reason="GrantMalformed")
 
     def offer(self, data: bytes) -> bool:
-        """Take up a grant unless it ends before the one in force; true if it is new. Raises WaitError."""
+        """Take up a grant; true if it is another one. Raises WaitError.
+
+        When it ends counts for nothing: the hub decides, and may have reason to shorten what it gave.
+        """
         try:
             grant = StoreGrant.model_validate_json(data)
         except ValidationError as error:
@@ -46,7 +49,7 @@ class GrantKeeper:
         if grant.site != self._site:
             raise WaitError("GrantMalformed", f"the store grant is for site {grant.site}, this is {self._site}")
         with self._lock:
-            if self._grant is not None and (grant == self._grant or grant.expires_at < self._grant.expires_at):
+            if grant == self._grant:
                 return False
             write_file(self._path, data, mode=0o600)
             self._grant = grant

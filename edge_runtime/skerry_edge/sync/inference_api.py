@@ -12,6 +12,7 @@ from skerry_core.errors import RetryError
 
 _SECONDS = 2.0
 _MAX_BYTES = 1 << 20
+_DAMAGED = "DigestMismatch"
 
 
 class LogPosition(ApiModel):
@@ -35,6 +36,12 @@ class InferenceStatus(ApiModel):
     refusal: Refusal | None = None
     resident: tuple[Digest, ...] = ()
     log: LogPosition | None = None
+
+    @property
+    def finds_damage(self) -> bool:
+        """Whether inference has read a blob whose bytes are not those of its digest."""
+        reasons = {model.reason for model in self.models}
+        return _DAMAGED in reasons or (self.refusal is not None and self.refusal.reason == _DAMAGED)
 
 
 @dataclass(frozen=True)

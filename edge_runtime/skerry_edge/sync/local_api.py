@@ -16,12 +16,12 @@ from urllib.parse import urlencode
 import urllib3
 from urllib3.exceptions import HTTPError, LocationParseError
 
+from skerry_api.kinds import RUNTIME_NAMESPACE
 from skerry_api.v1alpha1.fields import GROUP, VERSION
 from skerry_core.errors import RetryError, SkerryError, UserMustActError, WaitError
 
-NAMESPACE = "skerry-runtime"
-ASSIGNMENTS = f"/apis/{GROUP}/{VERSION}/namespaces/{NAMESPACE}/siteassignments"
-SECRETS = f"/api/v1/namespaces/{NAMESPACE}/secrets"
+ASSIGNMENTS = f"/apis/{GROUP}/{VERSION}/namespaces/{RUNTIME_NAMESPACE}/siteassignments"
+SECRETS = f"/api/v1/namespaces/{RUNTIME_NAMESPACE}/secrets"
 _NODES = f"/apis/{GROUP}/{VERSION}/runtimenodes"
 
 CONNECT_SECONDS = 5.0
@@ -52,27 +52,29 @@ class LocalApi:
 
         Returns after one to two minutes, or at once when the server forgot where the watch stood (410); called again,
         it starts from the object as it is, so no change is ever missed for longer. An object that isn't there, or goes,
-        is not told. Raises WaitError or RetryError.
+        is not told. Raises WaitError or RetryError, and whatever `seen` raises.
         """
         selected = {"fieldSelector": f"metadata.name={name}"}
         with self._session() as session:
-            listing = json.loads(session.request("GET", collection, selected).data)
-            for item in listing.get("items", ()):
+            listing = session.request("GET", collection, selected)
+            with _converting():
+                items, version = listing.get("items") or (), listing["metadata"]["resourceVersion"]
+            for item in items:
                 seen(item)
             seconds = random.randint(*WATCH_SECONDS)  # noqa: S311 - a spread
             watch = selected | {
                 "watch": "true",
-                "resourceVersion": listing["metadata"]["resourceVersion"],
+                "resourceVersion": version,
                 "timeoutSeconds": str(seconds),
             }
-            for event in session.stream(collection, watch, seconds + READ_SECONDS):
-                match event["type"]:
+            for kind, found in session.stream(collection, watch, seconds + READ_SECONDS):
+                match kind:
                     case "ADDED" | "MODIFIED":
-                        seen(event["object"])
-                    case "ERROR" if event["object"].get("code") == HTTPStatus.GONE:
+                        seen(found)
+                    case "ERROR" if found.get("code") == HTTPStatus.GONE:
                         return
                     case "ERROR":
-                        raise RetryError("ApiUnavailable", f"the watch ended: {event['object'].get('message')}")
+                        raise RetryError("ApiUnavailable", f"the watch ended: {found.get('message')}")
 
     def write_node_status(self, name: str, status: Object) -> int:
         """Merge a status into this node's RuntimeNode, which is made if it isn't there; the object's generation.
@@ -83,17 +85,18 @@ class LocalApi:
         body = {"status": status}
         with self._session() as session:
             try:
-                response = session.request("PATCH", f"{path}/status", body=body, headers=_MERGE_PATCH)
+                node = session.request("PATCH", f"{path}/status", body=body, headers=_MERGE_PATCH)
             except _NotFoundError:
-                node = {
+                new = {
                     "apiVersion": f"{GROUP}/{VERSION}",
                     "kind": "RuntimeNode",
                     "metadata": {"name": name},
                     "spec": {"nodeName": name},
                 }
-                session.request("POST", _NODES, body=node)
-                response = session.request("PATCH", f"{path}/status", body=body, headers=_MERGE_PATCH)
-            return int(json.loads(response.data)["metadata"]["generation"])
+                session.request("POST", _NODES, body=new)
+                node = session.request("PATCH", f"{path}/status", body=body, headers=_MERGE_PATCH)
+            with _converting():
+                return int(node["metadata"]["generation"])
 
     @contextmanager
     def _session(self) -> Iterator["_Session"]:
@@ -107,12 +110,7 @@ class LocalApi:
             ca_certs=str(ca) if ca.exists() else None,
             retries=False,
         ) as pool:
-            try:
-                yield _Session(pool, self.server)
-            except (HTTPError, LocationParseError, OSError) as error:
-                raise RetryError("ApiUnavailable", f"the site's API server can't be reached: {error}") from error
-            except (ValueError, KeyError) as error:
-                raise RetryError("ApiUnavailable", f"the site's API server answers something else: {error}") from error
+            yield _Session(pool, self.server)
 
 
 class _NotFoundError(WaitError):
@@ -132,33 +130,49 @@ class _Session:
         *,
         body: Object | None = None,
         headers: Mapping[str, str] | None = None,
-    ) -> urllib3.BaseHTTPResponse:
-        response = self.pool.request(
-            method,
-            self._url(path, query),
-            json=body,
-            headers={**self.pool.headers, **(headers or {})},
-            timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS),
-        )
-        _check(response)
-        return response
-
-    def stream(self, path: str, query: Mapping[str, str], silence: float) -> Iterator[Object]:
-        response = self.pool.request(
-            "GET",
-            self._url(path, query),
-            timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=silence),
-            preload_content=False,
-        )
-        try:
+    ) -> Object:
+        """Ask, and give the answer's JSON."""
+        with _converting():
+            response = self.pool.request(
+                method,
+                self._url(path, query),
+                json=body,
+                headers={**self.pool.headers, **(headers or {})},
+                timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS),
+            )
             _check(response)
-            for line in response:
-                yield json.loads(line)
-        finally:
-            response.close()
+            return dict(json.loads(response.data))
+
+    def stream(self, path: str, query: Mapping[str, str], silence: float) -> Iterator[tuple[str, Object]]:
+        """Yield a watch's events, each with its object. What the reader of these raises stays as it is."""
+        with _converting():
+            response = self.pool.request(
+                "GET",
+                self._url(path, query),
+                timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=silence),
+                preload_content=False,
+            )
+            try:
+                _check(response)
+                for line in response:
+                    event = json.loads(line)
+                    yield event["type"], event["object"]
+            finally:
+                response.close()
 
     def _url(self, path: str, query: Mapping[str, str] | None) -> str:
         return f"{self.server}{path}?{urlencode(query)}" if query else f"{self.server}{path}"
+
+
+@contextmanager
+def _converting() -> Iterator[None]:
+    """Convert what the connection raises, and what reading an answer of another form does."""
+    try:
+        yield
+    except (HTTPError, LocationParseError, OSError) as error:
+        raise RetryError("ApiUnavailable", f"the site's API server can't be reached: {error}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise RetryError("ApiUnavailable", f"the site's API server answers something else: {error}") from error
 
 
 def _check(response: urllib3.BaseHTTPResponse) -> None:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from prometheus_client import CollectorRegistry, Gauge
 from pydantic import ValidationError
 
-from skerry_api.kinds import ASSIGNMENT_NAME
+from skerry_api.kinds import ASSIGNMENT_NAME, GRANT_KEY, GRANT_SECRET
 from skerry_api.v1alpha1.runtimenode import DiskUsage
 from skerry_api.v1alpha1.siteassignment import SiteAssignmentStatus
 from skerry_core.errors import RetryError, WaitError
@@ -31,8 +31,6 @@ from skerry_edge.sync.settings import Settings
 from skerry_edge.sync.supervisor import Loop, Supervisor
 from skerry_edge.sync.upload import Uploader
 
-GRANT = "store-grant"
-GRANT_KEY = "grant.json"
 # Between a watch that the server ended and the next one.
 _BETWEEN_WATCHES = timedelta(seconds=1)
 
@@ -63,7 +61,7 @@ class Sync:
         )
         self._uploader = Uploader(layout, settings.node, self._grant.store, registry)
         reporter = NodeReporter(
-            self._inference.status, self._facts, lambda status: self._api.write_node_status(settings.node, status)
+            self._ask_inference, self._facts, lambda status: self._api.write_node_status(settings.node, status)
         )
         self._depth = Gauge("skerry_sync_queue_depth", "Records that wait for upload.", registry=registry)
         self._depths: deque[tuple[datetime, int]] = deque(maxlen=60)
@@ -100,7 +98,10 @@ class Sync:
         return _BETWEEN_WATCHES
 
     def _mirror_seen(self, mirror: Object) -> None:
-        """Take from the mirror what may be taken: restrictions as they are, the envelope if it verifies."""
+        """Take from the mirror what may be taken: restrictions as they are, the envelope if it verifies.
+
+        Restrictions first: a release must not run for the moment between the two.
+        """
         try:
             status = SiteAssignmentStatus.model_validate(mirror.get("status") or {})
             envelope = str(mirror["spec"]["envelope"])
@@ -114,18 +115,25 @@ class Sync:
             self._delivering.wake()
 
     def _follow_grant(self) -> timedelta:
-        self._api.follow(SECRETS, GRANT, self._grant_seen)
+        self._api.follow(SECRETS, GRANT_SECRET, self._grant_seen)
         return _BETWEEN_WATCHES
 
     def _grant_seen(self, secret: Object) -> None:
         try:
             data = base64.b64decode(secret["data"][GRANT_KEY], validate=True)
         except (KeyError, TypeError, binascii.Error) as error:
-            raise WaitError("GrantMalformed", f"Secret {GRANT} holds no {GRANT_KEY}") from error
+            raise WaitError("GrantMalformed", f"Secret {GRANT_SECRET} holds no {GRANT_KEY}") from error
         if self._grant.offer(data):
             self._delivery.retry_now()
             self._delivering.wake()
             self._uploading.wake()
+
+    def _ask_inference(self) -> InferenceStatus:
+        """Read inference's status; if it found a blob damaged, have delivery find out which and fetch it again."""
+        status = self._inference.status()
+        if status.finds_damage and self._delivery.doubt():
+            self._delivering.wake()
+        return status
 
     def _facts(self, inference: InferenceStatus | None) -> Facts:
         now = datetime.now(UTC)

@@ -18,7 +18,8 @@ QUEUE_WINDOW = timedelta(seconds=10)
 _COARSEST_EXACT = 1000
 # Downloads that don't go on until somebody does something; for all others waiting is enough.
 _STUCK = frozenset({"DiskTooSmall", "DigestMismatch", "StoreRefused"})
-_ENDED = {ModelPhase.STALLED, ModelPhase.REFUSED, ModelPhase.ROLLED_BACK}
+# A model that was judged bad is settled: the champion answers, and goes on to.
+_SETTLED = frozenset({ModelPhase.SERVING, ModelPhase.ROLLED_BACK})
 
 
 @dataclass(frozen=True)
@@ -125,8 +126,8 @@ def _stalled(facts: Facts) -> Outcome | None:
         if item.reason in _STUCK:
             return Stalled(item.reason, item.message)
     for model in facts.models or ():
-        if model.phase in _ENDED:
-            return Stalled(model.reason or model.phase, f"{model.namespace}/{model.model}: {model.message}")
+        if model.phase is ModelPhase.REFUSED:
+            return Stalled(model.reason or model.phase, _about(model))
     return None
 
 
@@ -141,7 +142,18 @@ def _reconciling(facts: Facts) -> Outcome | None:
         return state(item.reason, item.message)
     if facts.serial != facts.accepted:
         return Progressing("Activating", "inference has yet to take up the newest assignment")
-    for model in facts.models:
-        if model.phase is not ModelPhase.SERVING:
-            return Progressing(model.phase, f"{model.namespace}/{model.model}: {model.message}")
+    return _unsettled(facts.models)
+
+
+def _unsettled(models: Iterable[ModelReport]) -> Outcome | None:
+    """What the models are on their way to; one that waits for a cause outside goes before those that progress."""
+    for model in sorted(models, key=lambda model: model.phase is not ModelPhase.STALLED):
+        if model.phase is ModelPhase.STALLED:
+            return Waiting(model.reason or model.phase, _about(model))
+        if model.phase not in _SETTLED:
+            return Progressing(model.phase, _about(model))
     return None
+
+
+def _about(model: ModelReport) -> str:
+    return f"{model.namespace}/{model.model}: {model.message}"

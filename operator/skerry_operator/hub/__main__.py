@@ -9,6 +9,7 @@ import kopf
 import structlog
 
 from skerry_core.errors import SkerryError
+from skerry_operator import log_lines
 from skerry_operator.hub import handlers
 from skerry_operator.hub.config import HubConfig
 from skerry_operator.hub.process import HubProcess
@@ -34,6 +35,7 @@ def run(config: HubConfig, liveness: str) -> None:
 
 def main() -> int:
     """Start from the environment; 1 and a plain sentence if it isn't complete."""
+    log_lines.configure()
     try:
         run(HubConfig.from_environment(os.environ), os.environ.get("SKERRY_LIVENESS", LIVENESS))
     except SkerryError as error:

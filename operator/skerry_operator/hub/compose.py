@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from skerry_api.v1alpha1.siteassignment import AssignedModel, Serial
+from skerry_api.v1alpha1.siteassignment import Serial
 from skerry_core.assignment.document import (
     AnalysisLimits,
     AssignmentDocument,
@@ -91,13 +91,3 @@ def next_serial(incarnation: int, seen: Iterable[Serial | None]) -> Serial:
     """One more than any serial of this incarnation that was ever given to the site, as far as anybody remembers."""
     numbers = [serial.n for serial in seen if serial is not None and serial.incarnation == incarnation]
     return Serial(incarnation=incarnation, n=max(numbers, default=0) + 1)
-
-
-def view(document: AssignmentDocument) -> tuple[AssignedModel, ...]:
-    """The readable view of a document for `kubectl`; nothing decides by it."""
-    return tuple(
-        AssignedModel(
-            namespace=entry.namespace, name=entry.name, version=entry.target.version, digest=entry.target.digest
-        )
-        for entry in document.models
-    )

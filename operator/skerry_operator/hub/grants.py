@@ -3,7 +3,7 @@
 import base64
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from skerry_api.kinds import SITE_NAMESPACE_PREFIX
 from skerry_core.assignment.document import AssignmentDocument, ReleaseRef
@@ -16,6 +16,7 @@ from skerry_operator.kube.resources import SECRETS
 
 GRANT_SECRET = "store-grant"  # noqa: S105 - its name
 GRANT_KEY = "grant.json"
+_LOOK_EVERY = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +42,11 @@ class GrantKeeper:
         self._check_store = check_store
         self._checked = False
         self._issued: dict[str, _Issued] = {}
+        self._looked: dict[str, datetime] = {}
         self._files: dict[str, frozenset[str]] = {}
 
     def keep(self, site: str, document: AssignmentDocument, now: datetime) -> float:
-        """Issue a grant if the one that the site has is short of time or of a blob, or of another key.
+        """Issue a grant if the one that the site has is short of time or of a blob, of another key, or gone.
 
         Returns the seconds until the next is due.
 
@@ -52,14 +54,27 @@ class GrantKeeper:
         """
         digests = frozenset().union({document.trust_policy}, *map(self._of_release, _releases(document)))
         issued, key = self._issued.get(site), self._issuer.key_fingerprint()
-        if issued is None or (issued.digests, issued.key) != (digests, key) or now >= issued.renew_at:
+        if (
+            issued is None
+            or (issued.digests, issued.key) != (digests, key)
+            or now >= issued.renew_at
+            or self._is_gone(site, now)
+        ):
             if not self._checked:
                 self._check_store(now)
                 self._checked = True
             grant = self._issuer.issue(site, digests, now)
             self._kube.apply(SECRETS, _secret(site, grant.model_dump_json(by_alias=True)))
+            self._looked[site] = now
             issued = self._issued[site] = _Issued(digests, key, renew_at(grant))
         return (issued.renew_at - now).total_seconds()
+
+    def _is_gone(self, site: str, now: datetime) -> bool:
+        """Tell whether somebody deleted the grant; asked seldom, as sites report, and so come here, all the time."""
+        if now < self._looked[site] + _LOOK_EVERY:
+            return False
+        self._looked[site] = now
+        return self._kube.get(SECRETS, GRANT_SECRET, SITE_NAMESPACE_PREFIX + site) is None
 
     def _of_release(self, release: ReleaseRef) -> frozenset[str]:
         """Everything that serving a release takes; read once, as a digest's content never changes."""

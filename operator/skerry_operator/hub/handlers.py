@@ -32,6 +32,19 @@ def register(registry: kopf.OperatorRegistry, process: HubProcess) -> None:
     for resource in WATCHED:
         where = (resource.group, resource.version, resource.plural)
         kopf.on.event(*where, registry=registry, id="observe")(_observer(process, resource))
+    kopf.on.probe(registry=registry, id="workers")(liveness(process))
+
+
+def liveness(process: HubProcess) -> Any:
+    """What fails the liveness endpoint when nothing that is seen would be acted on."""
+
+    async def workers(**_: Any) -> str:
+        if not process.queue.works:
+            # Of this class, as kopf would try any other again while the probe waits.
+            raise kopf.PermanentError("the workers don't run: the hub's objects can't be listed, or a worker died")
+        return "run"
+
+    return workers
 
 
 def _observer(process: HubProcess, resource: Resource) -> Any:

@@ -25,9 +25,14 @@ class ActivePolicy:
 
 @dataclass
 class TrustState:
-    """The active policy. It outlives its object: a TrustPolicy that is deleted still binds (law 2)."""
+    """The active policy. It outlives its object: a TrustPolicy that is deleted still binds (law 2).
+
+    `recalled` tells whether what counted before this process started is known; nothing may count before that.
+    """
 
     active: ActivePolicy | None = None
+    recalled: bool = False
+    lock: threading.RLock = field(default_factory=threading.RLock)
 
 
 class DirtySites:

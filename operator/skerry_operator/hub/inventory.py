@@ -145,6 +145,11 @@ class Inventory:
         with self._lock:
             return self._records.get(site)
 
+    def records(self) -> list[SiteRecord]:
+        """What all sites are told, in no order."""
+        with self._lock:
+            return list(self._records.values())
+
     def last_seen(self, site: str) -> datetime | None:
         """When a site's report last changed, by the hub's clock; what EdgeSite.status remembers right after a start.
 

@@ -28,7 +28,7 @@ from skerry_operator.hub.reconcile.release import ReleaseReconciler
 from skerry_operator.hub.reconcile.ring import reconcile_ring, reconcile_site_class
 from skerry_operator.hub.reconcile.signing_request import reconcile_signing_request
 from skerry_operator.hub.reconcile.site import SiteReconciler
-from skerry_operator.hub.reconcile.trust_policy import reconcile_trust_policy
+from skerry_operator.hub.reconcile.trust_policy import recall, reconcile_trust_policy
 from skerry_operator.hub.status import StatusWriter
 from skerry_operator.hub.workqueue import WorkQueue
 from skerry_operator.kube.api import JsonObject, KubeApi
@@ -102,18 +102,20 @@ class HubProcess:
 
     def run(self, stop: threading.Event) -> None:
         """Start the workers, and patrol: list everything anew now and then, since watches lose events."""
-        delay = _RETRY_SECONDS
         started = False
         while not stop.is_set():
+            delay = _RETRY_SECONDS
             try:
                 self.list_all()
-                delay = _PATROL_SECONDS
                 if not started:
                     self.queue.start(_WORKERS)
                     started = True
+                recall(self.hub)
+                delay = _PATROL_SECONDS
             except SkerryError as error:
-                _log.warning("can't list the hub's objects", reason=error.reason, message=str(error))
-                delay = _RETRY_SECONDS
+                _log.warning("the hub's patrol will be tried again", reason=error.reason, message=str(error))
+            except Exception:  # noqa: BLE001 - a fault of ours must not end the patrol for good
+                _log.exception("the hub's patrol failed unexpectedly")
             stop.wait(delay)
         self.queue.stop()
 

@@ -4,14 +4,17 @@ import base64
 
 from pydantic import ValidationError
 
-from skerry_api.v1alpha1.siteassignment import SiteAssignmentSpec
-from skerry_operator.kube.api import KubeApi
+from skerry_api.v1alpha1.siteassignment import Serial, SiteAssignmentSpec
+from skerry_operator.kube.api import JsonObject, KubeApi
+from skerry_operator.kube.errors import InvalidObjectError
 from skerry_operator.kube.resources import SECRETS, SITE_ASSIGNMENTS
 from skerry_operator.site.names import ASSIGNMENT, RUNTIME_NAMESPACE, STORE_GRANT
 
+_MIRROR = {"name": ASSIGNMENT, "namespace": RUNTIME_NAMESPACE}
+
 
 class LocalMirror:
-    """Writes what came down. There is no way to delete: what is missing at the hub changes nothing here."""
+    """Writes what came down. What is missing at the hub changes nothing here."""
 
     def __init__(self, kube: KubeApi) -> None:
         self._kube = kube
@@ -25,11 +28,22 @@ class LocalMirror:
             return None
 
     def write_assignment(self, spec: SiteAssignmentSpec) -> None:
-        """Make the mirror say exactly what the hub says."""
-        self._kube.apply(
-            SITE_ASSIGNMENTS,
-            {"metadata": {"name": ASSIGNMENT, "namespace": RUNTIME_NAMESPACE}, "spec": spec.to_wire()},
-        )
+        """Make the mirror say what the hub said; `spec` is of a verified document.
+
+        The API server never lets the serial go back. So a mirror whose serial somebody raised by hand is made anew,
+        with the report that it holds.
+        """
+        body: JsonObject = {"metadata": dict(_MIRROR), "spec": spec.to_wire()}
+        try:
+            self._kube.apply(SITE_ASSIGNMENTS, body)
+        except InvalidObjectError:
+            found = self._kube.get(SITE_ASSIGNMENTS, ASSIGNMENT, RUNTIME_NAMESPACE)
+            if found is None or not _is_ahead(found, spec):
+                raise
+            self._kube.delete(SITE_ASSIGNMENTS, ASSIGNMENT, RUNTIME_NAMESPACE)
+            self._kube.apply(SITE_ASSIGNMENTS, body)
+            if "status" in found:
+                self._kube.apply(SITE_ASSIGNMENTS, {"metadata": dict(_MIRROR), "status": found["status"]}, "status")
 
     def write_grant(self, content: bytes) -> None:
         """Make the grant available to sync."""
@@ -41,3 +55,7 @@ class LocalMirror:
                 "data": {"grant.json": base64.b64encode(content).decode()},
             },
         )
+
+
+def _is_ahead(found: JsonObject, spec: SiteAssignmentSpec) -> bool:
+    return Serial.model_validate(found["spec"]["serial"]).key() > spec.serial.key()

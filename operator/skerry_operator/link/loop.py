@@ -3,14 +3,15 @@
 Never kopf's event loop: a hub that is away for days costs a few blocked threads, for which nothing at the site waits.
 """
 
+import random
 import threading
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import structlog
 
+from skerry_core import backoff
 from skerry_core.errors import RetryError, SkerryError, UserMustActError
-from skerry_operator.link.backoff import Backoff
 from skerry_operator.link.health import LinkHealth
 from skerry_operator.link.local import LocalMirror
 from skerry_operator.link.mirror import accept
@@ -23,8 +24,7 @@ _log = structlog.get_logger()
 HEARTBEAT_SECONDS = 15.0
 # Reports of a site in turmoil are at least this far apart.
 _REPORT_GAP_SECONDS = 1.0
-_FIRST_RETRY_SECONDS = 1.0
-_LONGEST_RETRY_SECONDS = 15.0
+_LONGEST_RETRY = timedelta(seconds=15)
 # What only a person can change is looked at again once a minute.
 _STALLED_SECONDS = 60.0
 # A watch that ends at once (a proxy that cuts them, say) must not become a busy loop.
@@ -96,7 +96,7 @@ class LinkLoop:
             return
         offer = accept(offered, local=self._mirror.assignment(), hub_key=self._hub_key, site=self._site)
         if offer.changes:
-            self._mirror.write_assignment(offered)
+            self._mirror.write_assignment(offer.spec)
             serial = offer.document.serial
             _log.info("assignment mirrored", incarnation=serial.incarnation, n=serial.n)
 
@@ -120,18 +120,25 @@ class LinkLoop:
         return _REPORT_GAP_SECONDS
 
     def _repeat(self, activity: str, step: Callable[[], float]) -> None:
-        backoff = Backoff(_FIRST_RETRY_SECONDS, _LONGEST_RETRY_SECONDS)
+        failures = 0
         while not self._stop.is_set():
             try:
                 pause = step()
                 self._health.works(activity)
-                backoff.reset()
+                failures = 0
             except SkerryError as error:
-                pause = _STALLED_SECONDS if isinstance(error, UserMustActError) else backoff.next()
-                if self._health.fails(activity, error, stalled=isinstance(error, UserMustActError)):
+                failures += 1
+                stalled = isinstance(error, UserMustActError)
+                pause = _STALLED_SECONDS if stalled else self._patience(failures)
+                if self._health.fails(activity, error, stalled=stalled):
                     _log.warning("link waits", activity=activity, reason=error.reason, message=str(error))
             except Exception as error:  # noqa: BLE001 - a fault of ours must not end the link for good
-                pause = _LONGEST_RETRY_SECONDS
+                pause = _LONGEST_RETRY.total_seconds()
                 self._health.fails(activity, RetryError("InternalError", repr(error)), stalled=False)
                 _log.exception("link failed", activity=activity)
             self._stop.wait(pause)
+
+    @staticmethod
+    def _patience(failures: int) -> float:
+        dice = random.random()  # noqa: S311 - spreads load, keeps no secret
+        return backoff.delay(failures, dice, _LONGEST_RETRY).total_seconds()

@@ -10,6 +10,7 @@ import structlog
 
 from skerry_core.errors import SkerryError
 from skerry_core.verdict.thresholds import judge
+from skerry_operator import log_lines
 from skerry_operator.kube import connect
 from skerry_operator.link.credential import CredentialSecret
 from skerry_operator.link.health import LinkHealth
@@ -35,7 +36,7 @@ def run(settings: Settings) -> None:
     kube = connect.local()
     stop = threading.Event()
     outbox, health = Outbox(), LinkHealth()
-    runtime = Runtime(kube, site=settings.site, hub_key=hub_key)
+    runtime = Runtime(kube, site=settings.site, hub_key=hub_key, allowed_images=settings.allowed_images)
     session = HubSession(
         settings.site,
         CredentialSecret(kube, settings.namespace),
@@ -62,6 +63,7 @@ def run(settings: Settings) -> None:
 
 def main() -> int:
     """Start from the environment; 1 and a plain sentence if it isn't complete."""
+    log_lines.configure()
     kopf.configure()
     # It says of every event that the handler succeeded.
     logging.getLogger("kopf.objects").setLevel(logging.WARNING)

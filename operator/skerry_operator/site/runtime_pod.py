@@ -26,14 +26,16 @@ _ROOT = "/var/lib/skerry"
 _TRUST_DIR = "/etc/skerry/trust"
 _TOKEN_DIR = "/var/run/secrets/kubernetes.io/serviceaccount"  # noqa: S105 - a path
 _FOLDERS = ("store", "inference", "sync")
+_LOG = "inference/log"
 
 _DEFAULT_INFERENCE = Resources(requests={"cpu": "100m", "memory": "256Mi"}, limits={"memory": "1Gi"})
 _DEFAULT_SYNC = Resources(requests={"cpu": "20m", "memory": "64Mi"}, limits={"memory": "160Mi"})
 
 # A hostPath takes no fsGroup. `chown -R` goes depth first, so a folder that has its owner is wholly done, also when
-# power failed midway: later starts cost one stat per folder however long the log is.
+# power failed midway: later starts cost one stat per folder however long the log is. The kubelet makes the log's folder
+# where it is missing, as root and also within an inference folder that was handed over before.
 _OWN = """set -eu
-for folder in store inference sync; do
+for folder in store inference/log inference sync; do
   path=/var/lib/skerry/$folder
   if [ "$(stat -c %u:%g "$path")" != 65532:65532 ]; then chown -R 65532:65532 "$path"; fi
   chmod 0750 "$path"
@@ -157,8 +159,9 @@ def _sync(site: str, template: RuntimeTemplate) -> KubeObject:
         "volumeMounts": [
             _folder("store"),
             _folder("sync"),
+            _folder("inference", read_only=True),
             # Writable for one reason: removing log segments that are wholly uploaded.
-            _folder("inference"),
+            _mount("log", f"{_ROOT}/{_LOG}"),
             _mount("trust", _TRUST_DIR, read_only=True),
             _mount("api-access", _TOKEN_DIR, read_only=True),
             _mount("tmp", "/tmp"),  # noqa: S108 - an emptyDir of this pod
@@ -167,11 +170,9 @@ def _sync(site: str, template: RuntimeTemplate) -> KubeObject:
 
 
 def _volumes() -> list[KubeObject]:
-    folders = [
-        {"name": name, "hostPath": {"path": f"{_ROOT}/{name}", "type": "DirectoryOrCreate"}} for name in _FOLDERS
-    ]
     return [
-        *folders,
+        *(_host_path(name, name) for name in _FOLDERS),
+        _host_path("log", _LOG),
         {"name": "trust", "configMap": {"name": TRUST}},
         {"name": "tmp", "emptyDir": {"sizeLimit": "64Mi"}},
         {
@@ -228,6 +229,10 @@ def _probe(path: str, port: str, *, period: int, failures: int) -> KubeObject:
         "timeoutSeconds": 5,
         "failureThreshold": failures,
     }
+
+
+def _host_path(name: str, folder: str) -> KubeObject:
+    return {"name": name, "hostPath": {"path": f"{_ROOT}/{folder}", "type": "DirectoryOrCreate"}}
 
 
 def _folder(name: str, *, read_only: bool = False) -> KubeObject:

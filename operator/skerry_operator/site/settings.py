@@ -10,7 +10,7 @@ from skerry_core.errors import UserMustActError
 
 @dataclass(frozen=True)
 class Settings:
-    """This site's name, its hub, and where the anchors of trust are mounted."""
+    """This site's name, its hub, which images its runtime may run, and where the anchors of trust are mounted."""
 
     site: str
     namespace: str
@@ -19,6 +19,7 @@ class Settings:
     bootstrap_token: Path
     trust_dir: Path
     scratch: Path
+    allowed_images: tuple[str, ...]
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
@@ -38,6 +39,7 @@ class Settings:
             bootstrap_token=etc / "bootstrap" / "token",
             trust_dir=etc / "trust",
             scratch=Path(environment.get("TMPDIR", "/tmp")),  # noqa: S108 - an emptyDir in memory
+            allowed_images=tuple(needed("SKERRY_ALLOWED_IMAGES").split()),
         )
 
     def hub_key(self) -> bytes:

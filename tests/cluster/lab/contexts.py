@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,22 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from .layout import Layout
+
+
+@dataclass(frozen=True)
+class OwnStore:
+    """The user's own S3 server, by the variables that S3 clients read; hub and sites must reach ``endpoint``."""
+
+    endpoint: str
+    access_key: str
+    secret_key: str
+    region: str
+
+
+def store(environ: Mapping[str, str]) -> OwnStore | None:
+    """Read AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_REGION; only the last has a default."""
+    needed = [environ.get(name, "") for name in ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")]
+    return OwnStore(*needed, environ.get("AWS_REGION") or "us-east-1") if all(needed) else None
 
 
 def names(text: str) -> tuple[str, ...]:

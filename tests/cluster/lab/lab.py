@@ -37,7 +37,7 @@ class Lab:
         self.layout = layout
         self.hands = not context_names
         self._context_names = tuple(context_names)
-        self._store: S3Server | None = None
+        self._store: S3Server | contexts.OwnStore | None = None
         self.clusters: dict[str, Cluster] = {}
         self.programs: dict[str, Path] = {}
 
@@ -51,9 +51,14 @@ class Lab:
         return lab
 
     @property
-    def store(self) -> S3Server:
+    def store(self) -> S3Server | contexts.OwnStore:
+        if self._store is None and not self.hands:
+            raise NotAvailableError(
+                "clusters of your own need a store of your own: set AWS_ENDPOINT_URL (as hub and sites reach it), "
+                "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+            )
         if self._store is None:
-            raise NotAvailableError("the lab's store is not there: the lab is down, or the clusters are your own")
+            raise NotAvailableError("the lab's store is not there: the lab is down")
         return self._store
 
     # -- up ------------------------------------------------------------------------------------------------------
@@ -128,6 +133,7 @@ class Lab:
     def _use_contexts(self, progress: Progress) -> None:
         self.programs = contexts.programs()
         self.clusters = contexts.clusters(self._context_names, self.layout, self.programs)
+        self._store = contexts.store(os.environ)
         progress(f"using clusters of your own: {', '.join(self.clusters)}; the lab can't cut, kill or feed them")
 
     # -- an existing lab -----------------------------------------------------------------------------------------

@@ -18,6 +18,9 @@ class LoginPage(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(PAGE)
 
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
     do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = _answer  # noqa: N815 - the base class's names
 
 

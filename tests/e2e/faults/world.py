@@ -1,5 +1,6 @@
 """A hub and one site with a champion that serves, made once; faults are tried on it one after the other."""
 
+import base64
 import itertools
 import json
 import shutil
@@ -13,6 +14,7 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
+import urllib3
 import yaml
 
 from skerry_core import digest as digests
@@ -21,6 +23,7 @@ from skerry_core.bundle.package import package_model
 from skerry_core.bundle.publish import push, storage_uri_of
 from skerry_core.bundle.signing import sign_manifest
 from skerry_core.canonical import canonical_json
+from skerry_core.store.grant import StoreGrant
 from skerry_operator.cli.push import release_of
 from tests.cluster.lab import Cluster, Lab, LabCluster
 from tests.cluster.lab.images import ImageBuilder, product_images
@@ -117,10 +120,18 @@ class World:
         command = [sys.executable, "-m", "tests.e2e.faults.login_page", str(address.hostname), str(address.port)]
         page = self.hub.exec(command, cwd=ROOT)
         try:
+            wait_for("the login page answers", self._page_answers, seconds=30)
             yield
         finally:
             page.terminate()
             page.wait(timeout=10)
+
+    def _page_answers(self) -> bool:
+        try:
+            answer = urllib3.request("GET", self.lab.store.endpoint, retries=False)
+        except urllib3.exceptions.HTTPError:
+            return False
+        return answer.headers.get("Content-Type", "").startswith("text/html")
 
     # -- what people see ---------------------------------------------------------------------------------------------
 
@@ -132,6 +143,14 @@ class World:
     def node_status(self) -> dict[str, Any]:
         """Status of the site's RuntimeNode."""
         return self.story.node_status(SITE)
+
+    def grant(self) -> StoreGrant:
+        """What the hub lets the site do at the store right now."""
+        return _grant(self.hub, f"skerry-site-{SITE}")
+
+    def grant_at_site(self) -> StoreGrant:
+        """The same as the site has it, from which its sync works."""
+        return _grant(self.site, RUNTIME)
 
     def wait_trouble(self, status: Callable[[], dict[str, Any]], kind: str, reason: str) -> str:
         """Wait until an object is Stalled or Reconciling (`kind`) for this reason; the message, which is never empty.
@@ -189,6 +208,11 @@ def trouble(status: dict[str, Any]) -> tuple[str, str]:
     return "", ""
 
 
+def _grant(cluster: Cluster, namespace: str) -> StoreGrant:
+    secret = cluster.kubectl("get", "secret", "store-grant", f"--namespace={namespace}", "--output=json")
+    return StoreGrant.model_validate_json(base64.b64decode(json.loads(secret.stdout)["data"]["grant.json"]))
+
+
 @contextmanager
 def installed(lab: Lab) -> Iterator[World]:
     """Fresh clusters, images, a small disk for models, hub and site by Helm, the first release, and traffic."""
@@ -211,28 +235,33 @@ def installed(lab: Lab) -> Iterator[World]:
         platform.wait_reachable(SITE)
         world.story.release(FIRST)
         world.story.hub.wait_phase(FIRST, "Approved", 180)
-        world.story.traffic[SITE].send_rows_of(world.story.data.held_out)
-        world.story.start_traffic()
+        traffic = world.story.traffic[SITE]
+        traffic.send_rows_of(world.story.data.held_out)
+        traffic.start(world.story.reach[SITE])
         try:
             world.wait_champion()
             yield world
         finally:
-            world.story.stop_traffic()
+            traffic.stop()
 
 
 def _clusters(lab: Lab, say: Callable[[str], None]) -> None:
-    if lab.clusters:
+    if any(_is_used(cluster) for cluster in lab.clusters.values()):
         lab.down(progress=say)
     lab.up(clusters=("hub", SITE), progress=say)
     for archive in product_images(ImageBuilder(lab.layout.cache, say), ROOT).values():
-        for cluster in lab.clusters.values():
-            cluster.import_images(archive)
+        for name in ("hub", SITE):
+            lab.clusters[name].import_images(archive)
     site = lab.clusters[SITE]
     assert isinstance(site, LabCluster)
     site.mount_small_disk(DISK, DISK_BYTES)
 
 
+def _is_used(cluster: Cluster) -> bool:
+    return cluster.kubectl("get", "namespace", SYSTEM, check=False).returncode == 0
+
+
 def _be_quick(world: World) -> None:
     world.patch_model({"analysis": QUICK_ANALYSIS})
-    patch = json.dumps({"spec": {"rolloutStrategy": {"minSuccessTime": "1s"}}})
+    patch = json.dumps({"spec": {"rolloutStrategy": {"minSuccessTime": "0s"}}})
     world.hub.kubectl("patch", "rolloutrings", "internal", "fleet", "--type=merge", f"--patch={patch}")

@@ -1,10 +1,14 @@
 """What the hub says of releases and sites, read with kubectl as a user would."""
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
-from tests.cluster.lab import Cluster
+from tests.cluster.lab import Cluster, LabError
 from tests.cluster.lab.waiting import wait_for
 from tests.e2e.story.platform import MODEL, NAMESPACE
 
@@ -80,6 +84,16 @@ class HubView:
     def table(self) -> str:
         """`kubectl get modelreleases`, as printed."""
         return self._hub.kubectl("get", "modelreleases", f"--namespace={NAMESPACE}").stdout
+
+    def plugin(self, *arguments: str) -> str:
+        """`kubectl skerry …`, as a user runs it; LabError with its words if it fails."""
+        environ = {**os.environ, "KUBECONFIG": str(self._hub.kubeconfig), "COLUMNS": "120"}
+        environ["PATH"] = f"{Path(sys.executable).parent}:{environ['PATH']}"
+        command = [str(self._hub.programs["kubectl"]), "skerry", *arguments]
+        done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60, check=False)
+        if done.returncode != 0:
+            raise LabError(f"kubectl skerry {' '.join(arguments)}: exit {done.returncode}: {done.stderr.strip()}")
+        return done.stdout
 
     def condition(self, version: str, kind: str) -> dict[str, Any]:
         """One condition of a release, `{}` if it has none of that type."""

@@ -19,7 +19,7 @@ from tests.e2e.story.author import Author
 from tests.e2e.story.dataset import load
 from tests.e2e.story.narration import Narrator
 from tests.e2e.story.network import TOLERANCE, run
-from tests.e2e.story.platform import MODEL, MODEL_TEAM, NAMESPACE, ROOT, Platform
+from tests.e2e.story.platform import MODEL, MODEL_TEAM, NAMESPACE, ROOT, SYSTEM, Platform
 from tests.e2e.story.story import Story
 from tests.e2e.story.training import RECIPES
 from tests.integration.inference.node import Node
@@ -102,10 +102,16 @@ def _serve_here(author: Author, narrator: Narrator, version: str) -> None:
 
 
 def _fresh_clusters(lab: Lab, say: Callable[[str], None]) -> None:
-    if lab.hands and lab.clusters:
-        say("a lab is up already: it is taken down, the story starts on fresh clusters")
+    if lab.hands and any(_is_used(cluster) for cluster in lab.clusters.values()):
+        say("the lab's clusters are not fresh: it is taken down first")
         lab.down(progress=say)
     lab.up(progress=say)
+
+
+def _is_used(cluster: Cluster) -> bool:
+    """Whether Skerry was installed there before, or whether that can't be told."""
+    found = cluster.kubectl("get", "namespace", SYSTEM, "--ignore-not-found", "--output=name", check=False)
+    return found.returncode != 0 or bool(found.stdout)
 
 
 def _give_images(lab: Lab, say: Callable[[str], None]) -> None:

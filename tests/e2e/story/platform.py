@@ -1,5 +1,6 @@
 """The platform team's part: trust, store, hub and sites, installed the way the README says."""
 
+import os
 from pathlib import Path
 
 import yaml
@@ -21,6 +22,7 @@ BUCKET = "skerry"
 SYSTEM = "skerry-system"
 RUNTIME = "skerry-runtime"
 RINGS = {"site-a": "internal", "site-b": "fleet"}
+EDGE_IMAGE = "skerry-edge:0.1.0"
 MODEL_TEAM = "models@wrist.example"
 
 
@@ -29,8 +31,9 @@ class Platform:
 
     def __init__(self, lab: Lab, sigstore: PrivateSigstore, work: Path) -> None:
         self.lab = lab
-        self.hub: Cluster = lab.clusters["hub"]
-        self.sites: dict[str, Cluster] = {name: lab.clusters[name] for name in RINGS if name in lab.clusters}
+        # The first is the hub, whatever its context is called; the story has its own names for the others.
+        self.hub, *sites = lab.clusters.values()
+        self.sites: dict[str, Cluster] = dict(zip(RINGS, sites, strict=False))
         self.sigstore = sigstore
         self.work = work
         self.keys = work / "keys"
@@ -66,13 +69,8 @@ class Platform:
     def make_bucket(self) -> None:
         """Make the bucket that hub and sites share."""
         store = self.lab.store
-        client = Minio(
-            store.endpoint.removeprefix("http://"),
-            store.access_key,
-            store.secret_key,
-            secure=False,
-            region=store.region,
-        )
+        scheme, _, host = store.endpoint.partition("://")
+        client = Minio(host, store.access_key, store.secret_key, secure=scheme == "https", region=store.region)
         if not client.bucket_exists(BUCKET):
             client.make_bucket(BUCKET)
 
@@ -105,17 +103,25 @@ class Platform:
             "upgrade", "--install", "skerry-hub", str(ROOT / "charts/skerry-hub"), f"--namespace={SYSTEM}",
             "--wait", "--timeout=3m", f"--set=store.uri=s3://{BUCKET}",
             f"--set=store.endpoint={self.lab.store.endpoint}", f"--set=store.region={self.lab.store.region}",
-            *self._trust_values(),
+            *self._values(),
         )  # fmt: skip
-        self.hub.kubectl("apply", "--filename=-", input=(Path(__file__).parent / "manifests.yaml").read_text())
+        manifests = (Path(__file__).parent / "manifests.yaml").read_text()
+        self.hub.kubectl("apply", "--filename=-", input=manifests.replace(EDGE_IMAGE, self._registry + EDGE_IMAGE))
         self.hub.kubectl("apply", "--filename=-", input=self.policy())
 
     def put_store_keys(self) -> None:
         """Give the hub the key pair that the store knows."""
         self._secret("skerry-store", {"accessKey": self.lab.store.access_key, "secretKey": self.lab.store.secret_key})
 
-    def _trust_values(self) -> list[str]:
+    @property
+    def _registry(self) -> str:
+        """Where clusters of one's own pull the images from, with a slash; the lab's nodes have them."""
+        registry = os.environ.get("IMAGE_REGISTRY", "")
+        return f"{registry.rstrip('/')}/" if registry and not self.lab.hands else ""
+
+    def _values(self) -> list[str]:
         return [
+            f"--set=global.imageRegistry={self._registry.rstrip('/')}",
             f"--set-file=trust.trustedRoot={self.work / 'trusted_root.json'}",
             f"--set-file=trust.policyPublicKey={self.keys / 'policy.pub'}",
             f"--set-file=trust.hubPublicKey={self.keys / 'hub.pub'}",
@@ -156,8 +162,7 @@ class Platform:
         self._namespace(cluster)
         cluster.helm(
             "upgrade", "--install", "skerry-site", str(ROOT / "charts/skerry-site"), f"--namespace={SYSTEM}",
-            "--wait", "--timeout=3m", f"--values={values}",
-            *self._trust_values(),
+            "--wait", "--timeout=3m", f"--values={values}", *self._values(),
         )  # fmt: skip
 
     def wait_reachable(self, name: str, seconds: float = 120) -> None:

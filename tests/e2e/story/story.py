@@ -18,7 +18,8 @@ from tests.e2e.story.author import Author
 from tests.e2e.story.dataset import Splits, load
 from tests.e2e.story.hub_view import HubView
 from tests.e2e.story.narration import Narrator
-from tests.e2e.story.platform import MODEL, ROOT, RUNTIME, Platform
+from tests.e2e.story.platform import MODEL, RUNTIME, Platform
+from tests.e2e.story.reach import Reach
 from tests.e2e.story.traffic import SiteTraffic
 
 
@@ -39,6 +40,7 @@ class Story:
         shutil.rmtree(folder, ignore_errors=True)  # an earlier run's ledgers tell of another hub
         folder.mkdir(parents=True)
         self.traffic = {site: SiteTraffic(site, folder) for site in self.platform.sites}
+        self.reach = {site: Reach(cluster) for site, cluster in self.platform.sites.items()}
 
     @property
     def sites(self) -> dict[str, Cluster]:
@@ -54,20 +56,19 @@ class Story:
 
     def infer_url(self, site: str) -> str:
         """Where clients inside a site reach its runtime."""
-        address = self.sites[site].kubectl(
-            "get", "service", "skerry-inference", f"--namespace={RUNTIME}", "--output=jsonpath={.spec.clusterIP}"
-        )
-        return f"http://{address.stdout}/v2/models/{MODEL}/infer"
+        return self.reach[site].url()
 
     def start_traffic(self) -> None:
         """Start each site's client on windows of people that every model knows."""
         for name, traffic in self.traffic.items():
-            traffic.start(self.sites[name], self.infer_url(name))
+            traffic.start(self.reach[name])
 
     def stop_traffic(self) -> None:
         """Stop every client."""
         for traffic in self.traffic.values():
             traffic.stop()
+        for reach in self.reach.values():
+            reach.close()
 
     def wait_answers(self, site: str, version: str, seconds: float) -> None:
         """Wait until a site's clients get this version's answers, and no other's, for a second."""
@@ -78,7 +79,7 @@ class Story:
         question, answer = self.work / f"ask-{site}.npy", self.work / f"answer-{site}.npy"
         np.save(question, windows)
         command = [sys.executable, "-m", "tests.e2e.story.ask", self.infer_url(site), str(question), str(answer)]
-        done = self.sites[site].run(command, cwd=ROOT, timeout=120)
+        done = self.reach[site].run(command, timeout=120)
         if done.returncode != 0:
             raise RuntimeError(f"{site} did not answer: {done.stderr}")
         scores: NDArray[np.float32] = np.load(answer)

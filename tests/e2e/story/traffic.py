@@ -9,11 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.cluster.lab import Cluster
 from tests.e2e.story.dataset import Windows
 from tests.e2e.story.ledger import Entry, Span, failures, read
+from tests.e2e.story.reach import Reach
 
-ROOT = Path(__file__).parents[3]
 RATE = 20  # requests a second to each site
 
 
@@ -41,13 +40,13 @@ class SiteTraffic:
         np.save(draft, windows.x[order])
         draft.replace(self._rows)
 
-    def start(self, cluster: Cluster, url: str) -> None:
-        """Start the client inside the site's network."""
+    def start(self, reach: Reach) -> None:
+        """Start the client where it reaches the site."""
         command = [
             sys.executable, "-m", "tests.e2e.story.client",
-            f"--url={url}", f"--rows={self._rows}", f"--ledger={self.ledger}", f"--rate={RATE}",
+            f"--url={reach.url()}", f"--rows={self._rows}", f"--ledger={self.ledger}", f"--rate={RATE}",
         ]  # fmt: skip
-        self._process = cluster.exec(command, cwd=ROOT, env={**os.environ, "PYTHONWARNINGS": "ignore"})
+        self._process = reach.popen(command, env={**os.environ, "PYTHONWARNINGS": "ignore"})
 
     def stop(self) -> None:
         """Stop the client; requests under way are still written to the ledger."""

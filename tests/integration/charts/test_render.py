@@ -1,5 +1,7 @@
 """The charts as Helm renders them; no cluster is asked."""
 
+import json
+
 import pytest
 import yaml
 
@@ -64,6 +66,7 @@ def test_images_come_from_the_registry_that_is_given(render, chart, values):
         ("skerry-site", SITE, "--set=site.name=Site_A", "site/name"),
         ("skerry-site", SITE, "--set=hub.url=http://plain", "hub/url"),
         ("skerry-site", SITE, "--set=bootstrap.token=abc", "bootstrap/token"),
+        ("skerry-site", SITE, "--set=runtime.allowedImages={a b}", "runtime/allowedImages"),
         ("skerry-site", SITE, "--set=site.name=", "site.name"),
         ("skerry-site", SITE, "--set=trust.hubPublicKey=", "--set-file trust.hubPublicKey"),
     ],
@@ -99,3 +102,25 @@ def test_an_operator_is_one_process_that_is_never_doubled(render, chart, values)
     for container in deployment["spec"]["template"]["spec"]["containers"]:
         assert container["resources"]["requests"]["memory"]
         assert container["resources"]["limits"]["memory"]
+
+
+@pytest.mark.parametrize(
+    ("values", "allowed"),
+    [
+        ((), ["skerry-edge:", "skerry-edge@"]),
+        (
+            ("--set=global.imageRegistry=mirror.example.test:5000/skerry/",),
+            ["mirror.example.test:5000/skerry/skerry-edge:", "mirror.example.test:5000/skerry/skerry-edge@"],
+        ),
+        (("--set=runtime.allowedImages={a.example/edge:1,b.example/}",), ["a.example/edge:1", "b.example/"]),
+    ],
+)
+def test_admission_and_operator_are_told_the_same_images(render, values, allowed):
+    documents = render("skerry-site", *SITE, *values)
+    (policy,) = (p for p in of_kind(documents, "ValidatingAdmissionPolicy") if "pods" in p["metadata"]["name"])
+    variables = {variable["name"]: variable["expression"] for variable in policy["spec"]["variables"]}
+    assert json.loads(variables["allowedImages"]) == allowed
+    (deployment,) = of_kind(documents, "Deployment")
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    environment = {entry["name"]: entry.get("value") for entry in container["env"]}
+    assert environment["SKERRY_ALLOWED_IMAGES"].split() == allowed

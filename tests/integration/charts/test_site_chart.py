@@ -47,6 +47,12 @@ def with_container(linked, **changes):
     return body
 
 
+def with_init_container(linked, **changes):
+    body = pod(linked)
+    body["spec"]["initContainers"][0].update(changes)
+    return body
+
+
 def with_security(linked, **changes):
     body = pod(linked)
     body["spec"]["containers"][0]["securityContext"].update(changes)
@@ -69,7 +75,7 @@ def host_path(path):
     return [{"name": "store", "hostPath": {"path": path}}, *({"name": n, "emptyDir": {}} for n in _OTHERS)]
 
 
-_OTHERS = ("inference", "sync", "trust", "tmp", "api-access")
+_OTHERS = ("inference", "log", "sync", "trust", "tmp", "api-access")
 
 
 @pytest.mark.parametrize(
@@ -89,6 +95,9 @@ _OTHERS = ("inference", "sync", "trust", "tmp", "api-access")
         ),
         (lambda site: with_container(site, ports=[{"containerPort": 1, "hostPort": 1}]), "hostPort"),
         (lambda site: with_container(site, securityContext={}), "drops ALL"),
+        (lambda site: with_container(site, image="evil.example/miner:1"), "runtime.allowedImages"),
+        (lambda site: with_container(site, image="skerry-edge:5000/miner"), "runtime.allowedImages"),
+        (lambda site: with_init_container(site, image="evil.example/miner:1"), "runtime.allowedImages"),
         (lambda site: with_security(site, privileged=True, allowPrivilegeEscalation=True), "not privileged"),
         (lambda site: with_security(site, runAsUser=0), "other than root"),
         (lambda site: with_security(site, capabilities={"drop": ["ALL"], "add": ["CHOWN"]}), "no capabilities"),

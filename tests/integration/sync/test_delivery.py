@@ -6,6 +6,7 @@ import random
 import pytest
 
 from skerry_core import digest
+from skerry_edge.delivery import delivery
 from skerry_edge.inference.activation.state import Kept
 from skerry_edge.inference.kept import KeptFiles
 from tests.integration.sync.node import encoded
@@ -74,6 +75,17 @@ def test_a_fault_is_told_with_its_reason_and_heals_without_a_restart(world, stor
     store.fault = None
     kube.grant(encoded(store.grant()))
     world.wait("all blobs", lambda: world.has(*store.blobs))
+
+
+def test_damage_that_inference_finds_is_mended_without_a_restart(world, store, monkeypatch):
+    monkeypatch.setattr(delivery, "RECHECK_SECONDS", 0.0)
+    world.start_here()
+    world.wait("all blobs", lambda: world.has(*store.blobs))
+    path = world.root / "store/blobs/sha256" / MODEL_DIGEST.removeprefix("sha256:")
+    path.write_bytes(MODEL[1:])
+    stalled = {"namespace": "demo", "model": "har", "phase": "Stalled", "reason": "DigestMismatch"}
+    world.inference.status = world.inference.status | {"models": [stalled]}
+    world.wait("the model's own bytes", lambda: path.exists() and path.read_bytes() == MODEL)
 
 
 def test_without_a_grant_it_waits_for_one(world, store, kube):

@@ -4,8 +4,9 @@ import json
 
 import pytest
 
+from skerry_api.kinds import RUNTIME_NAMESPACE
 from skerry_core.errors import SkerryError
-from skerry_edge.sync.local_api import NAMESPACE, LocalApi
+from skerry_edge.sync.local_api import LocalApi
 from tests.cluster.lab import Lab, LabError
 from tests.conftest import LAB_REQUIRED
 from tests.integration.lab.conftest import environment
@@ -62,7 +63,7 @@ def credentials(cluster, tmp_path):
     folder = tmp_path / "credentials"
     folder.mkdir()
     bound = ("--bound-object-kind=Node", f"--bound-object-name={cluster.node_name}")
-    token = cluster.kubectl("create", "token", "skerry-runtime", f"--namespace={NAMESPACE}", *bound).stdout
+    token = cluster.kubectl("create", "token", "skerry-runtime", f"--namespace={RUNTIME_NAMESPACE}", *bound).stdout
     (folder / "token").write_text(token)
     (folder / "ca.crt").write_text(cluster.ca_pem)
     return folder
@@ -73,14 +74,14 @@ def node(cluster, credentials, tmp_path, inference):
     node = Node(tmp_path, cluster.api_url, credentials, inference, name=cluster.node_name)
     yield node
     node.stop()
-    cluster.kubectl("delete", "siteassignments,runtimenodes", "--all", f"--namespace={NAMESPACE}")
+    cluster.kubectl("delete", "siteassignments,runtimenodes", "--all", f"--namespace={RUNTIME_NAMESPACE}")
 
 
 def mirror(cluster, node, n: int) -> None:
     """What the site operator does with an assignment."""
     document = assignment(RELEASE, serial=(1, n))
     spec = {"envelope": node.seal(document), "serial": document.serial.to_wire()}
-    metadata = {"name": "current", "namespace": NAMESPACE}
+    metadata = {"name": "current", "namespace": RUNTIME_NAMESPACE}
     item = {"apiVersion": "skerry.dev/v1alpha1", "kind": "SiteAssignment", "metadata": metadata, "spec": spec}
     cluster.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", input=json.dumps(item))
 
@@ -107,8 +108,8 @@ def test_takes_the_mirror_and_the_sites_verdict_and_keeps_its_own_object(cluster
     verdict = {"namespace": "demo", "model": "har", "phase": "RolledBack", "quarantined": [OTHER]}
     patch = json.dumps({"status": {"models": [verdict]}})
     cluster.kubectl(
-        "patch", "siteassignment", "current", f"--namespace={NAMESPACE}", "--subresource=status", "--type=merge",
-        f"--patch={patch}",
+        "patch", "siteassignment", "current", f"--namespace={RUNTIME_NAMESPACE}", "--subresource=status",
+        "--type=merge", f"--patch={patch}",
     )  # fmt: skip
     node.wait("restricted", (node.root / "store/restrictions.json").exists)
     found = runtime_node(cluster)

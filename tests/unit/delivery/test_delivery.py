@@ -1,5 +1,6 @@
 """Delivery on a real folder, with a source whose faults a test sets."""
 
+import errno
 import json
 import os
 from datetime import UTC, datetime, timedelta
@@ -9,8 +10,9 @@ from prometheus_client import CollectorRegistry
 
 from skerry_core import digest
 from skerry_core.errors import WaitError
+from skerry_edge.delivery import delivery as module
 from skerry_edge.delivery.blobs import BlobFolder
-from skerry_edge.delivery.delivery import IDLE, Delivery, Demand
+from skerry_edge.delivery.delivery import IDLE, RECHECK_SECONDS, Delivery, Demand
 from skerry_edge.delivery.gc import UNUSED_FOR
 from tests.unit.delivery.worlds import POLICY, Release, assignment
 
@@ -28,12 +30,13 @@ class World:
         self.store = {POLICY_DIGEST: POLICY, **OLD.blobs, **NEW.blobs}
         self.faults = {}
         self.asked = []
+        self.time = 0.0
         self.restart()
 
     def restart(self):
         self.delivery = Delivery(
             self.blobs, self.folder / "downloads.json", lambda: self.demand, self.source, lambda: False,
-            CollectorRegistry(),
+            CollectorRegistry(), lambda: self.time,
         )  # fmt: skip
 
     def source(self, wanted, start, _limit):
@@ -148,3 +151,45 @@ def test_a_blob_that_the_disk_has_damaged_is_found_at_the_next_start_and_fetched
     world.restart()
     world.settle()
     assert path.read_bytes() == model
+
+
+def test_damage_that_inference_finds_is_mended_without_a_restart(world):
+    world.settle()
+    (model,) = OLD.files
+    path = world.blobs.path(digest.of_bytes(model))
+    path.write_bytes(b"rotten")
+    world.time += RECHECK_SECONDS
+    assert world.delivery.doubt()
+    world.settle()
+    assert path.read_bytes() == model
+
+
+def test_doubts_do_not_keep_the_disk_busy(world):
+    assert not world.delivery.doubt()
+    world.settle()
+    assert not world.delivery.doubt()
+    world.time += RECHECK_SECONDS
+    assert world.delivery.doubt()
+    assert not world.delivery.doubt()
+
+
+def test_a_disk_that_takes_no_byte_is_still_cleaned_up(world, monkeypatch):
+    world.settle()
+    world.demand = Demand(assignment(NEW, serial=(1, 2)), frozenset(), (NEW.ref,))
+    for blob in OLD.blobs:
+        world.age(blob)
+    lost = digest.of_bytes(NEW.files[0])
+    world.blobs.delete(lost)
+    world.faults[lost] = WaitError("StoreUnavailable", "can't be reached")
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "no space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(module, "write_file", full)
+        world.settle()
+    assert world.present == set(world.store) - set(OLD.blobs) - {lost}
+    assert [item.digest for item in world.delivery.pending] == [lost]
+    assert world.told == {}
+    world.settle()
+    assert world.told == {lost: "StoreUnavailable"}

@@ -1,8 +1,9 @@
 import pytest
 
 from skerry_core import digest
-from skerry_core.bundle.manifest import MAX_MANIFEST_BYTES
-from skerry_edge.delivery.wanted import MAX_POLICY_BYTES, MAX_SIGNATURE_BYTES, keep, wanted
+from skerry_core.bundle.manifest import MAX_MANIFEST_BYTES, MAX_SIGNATURE_BYTES
+from skerry_core.trust.policy_envelope import MAX_ENVELOPE_BYTES
+from skerry_edge.delivery.wanted import keep, wanted
 from tests.unit.delivery.worlds import POLICY, Release, assignment
 
 OLD, NEW = Release("1.0.0", (b"old model",)), Release("1.1.0", (b"new model", b"labels"))
@@ -26,7 +27,7 @@ def test_files_are_wanted_once_the_manifest_tells_them():
 def test_sizes_are_bounded_and_those_of_files_exact():
     policy, manifest, signature, *files = wanted(assignment(NEW), MANIFESTS)
     assert [policy.limit, manifest.limit, signature.limit] == [
-        MAX_POLICY_BYTES, MAX_MANIFEST_BYTES, MAX_SIGNATURE_BYTES
+        MAX_ENVELOPE_BYTES, MAX_MANIFEST_BYTES, MAX_SIGNATURE_BYTES
     ]  # fmt: skip
     assert [(item.limit, item.size) for item in files] == [(9, 9), (6, 6)]
 

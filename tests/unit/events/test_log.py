@@ -1,13 +1,14 @@
 import errno
 import os
+import shutil
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from skerry_edge.events import log as log_module
-from skerry_edge.events.identity import POWER_CUT_SKIP, LogIdentity, load_identity
-from skerry_edge.events.log import PredictionLog
+from skerry_edge.events.identity import POWER_CUT_SKIP, LogIdentity, load_identity, note_boot
+from skerry_edge.events.log import PredictionLog, open_log
 from skerry_edge.events.reader import read_from
 from skerry_edge.events.segment import MAGIC, MAX_PAYLOAD, encode_frame, segment_firsts, segment_path
 
@@ -136,12 +137,47 @@ def test_after_a_reboot_lost_numbers_are_not_given_out_again(tmp_path):
     assert segment_firsts(tmp_path) == [1, 4 + POWER_CUT_SKIP]
 
 
+def start(state, boot, appends=0):
+    log = open_log(state, boot)
+    numbers = [log.append(line) for _ in range(appends)]
+    log.close()
+    return log.epoch, numbers
+
+
+def test_the_skip_outlives_a_start_that_appends_nothing(tmp_path):
+    epoch, _ = start(tmp_path, "boot-1", appends=3)
+    assert start(tmp_path, "boot-2") == (epoch, [])
+    assert start(tmp_path, "boot-2", appends=1) == (epoch, [4 + POWER_CUT_SKIP])
+    assert [record.seq for record in read_from(tmp_path / "log", 1, 10)] == [1, 2, 3, 4 + POWER_CUT_SKIP]
+
+
+def test_a_boot_is_not_noted_before_its_skip_is_durable(tmp_path, monkeypatch):
+    epoch, _ = start(tmp_path, "boot-1", appends=3)
+    monkeypatch.setattr(log_module, "RESERVED_BYTES", 1 << 62)
+    assert start(tmp_path, "boot-2") == (epoch, [])
+    monkeypatch.undo()
+    (number,) = start(tmp_path, "boot-2", appends=1)[1]
+    assert number >= 4 + POWER_CUT_SKIP
+
+
+@pytest.mark.parametrize("lose", [shutil.rmtree, lambda log: [path.unlink() for path in log.iterdir()]])
+def test_a_log_that_lost_its_segments_is_another_log(tmp_path, lose):
+    epoch, _ = start(tmp_path, "boot-1", appends=3)
+    lose(tmp_path / "log")
+    other, numbers = start(tmp_path, "boot-1", appends=1)
+    assert (other != epoch, numbers) == (True, [1])
+    assert start(tmp_path, "boot-1", appends=1) == (other, [2])
+
+
 def test_identity_lives_as_long_as_the_disk(tmp_path):
     path = tmp_path / "node.json"
     first = load_identity(path, "boot-1")
     assert not first.rebooted
     assert load_identity(path, "boot-1") == first
-    assert load_identity(path, "boot-2") == LogIdentity(first.epoch, rebooted=True)
+    for _ in range(2):
+        assert load_identity(path, "boot-2") == LogIdentity(first.epoch, rebooted=True)
+    note_boot(path, first.epoch, "boot-2")
+    assert load_identity(path, "boot-2") == first
     path.write_text("{torn")
     assert load_identity(path, "boot-2").epoch != first.epoch
 

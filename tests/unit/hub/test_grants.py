@@ -150,3 +150,19 @@ def test_a_manifest_that_the_store_lost_is_a_reason_to_wait(keeper, release):
     gone = release.model_copy(update={"digest": "sha256:" + "9" * 64})
     with pytest.raises(ObjectMissingError):
         keeper.keep("site-a", document(gone), NOW)
+
+
+def test_a_grant_that_somebody_deleted_is_issued_again_within_a_minute(keeper, kube, release):
+    keeper.keep("site-a", document(release), NOW)
+    kube.delete(SECRETS, "store-grant", "skerry-site-site-a")
+    keeper.keep("site-a", document(release), NOW + timedelta(minutes=1))
+    assert set(grant(kube)["blobs"]) == {POLICY, MODEL_FILE, SIGNATURE, release.digest}
+
+
+def test_whether_a_grant_is_there_is_asked_once_a_minute_at_most(keeper, kube, release, monkeypatch):
+    asked = []
+    read = kube.get
+    monkeypatch.setattr(kube, "get", lambda *what: asked.append(what) or read(*what))
+    for seconds in (0, 1, 59, 60, 61, 119, 120):
+        keeper.keep("site-a", document(release), NOW + timedelta(seconds=seconds))
+    assert len(asked) == 2

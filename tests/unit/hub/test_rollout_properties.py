@@ -4,7 +4,7 @@ import random
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from skerry_api.v1alpha1.modelrelease import FailedMetric, ReleasePhase
@@ -138,6 +138,11 @@ def check_ledger(world: World) -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(policy=policies, events=st.lists(site_events | world_events, max_size=40))
+# A site whose last time was forgotten while its clock ran.
+@example(
+    policy={"max_concurrency": 1, "max_failures": 0, "min_reporting": 1},
+    events=[("site-0", "good"), "prune", ("site-0", "away"), "release", "hour"],
+)
 def test_every_plan_keeps_the_laws_and_comes_to_rest(policy, events):
     rings = tuple(ring(name, **policy) for name in RINGS)
     sites = {name: SiteFacts(name, RINGS[index % 2], last_seen=START) for index, name in enumerate(NAMES)}

@@ -37,31 +37,60 @@ def test_the_earlier_of_two_dates_counts():
     assert queue.run_due() == 0
 
 
-@pytest.mark.parametrize(
-    ("error", "delay"),
-    [
-        (RetryError("Conflict", "again"), 0.5),
-        (WaitError("StoreUnavailable", "later"), 10),
-        (UserMustActError("Invalid", "act"), 30),
-        (ZeroDivisionError(), 30),
-    ],
-)
-def test_an_errors_class_is_its_retry_policy(error, delay):
-    clock, outcomes = Clock(), [error, None]
+CONFLICT = RetryError("Conflict", "again")
+
+
+def failing(clock, outcomes, dice=1.0):
+    """A queue whose one key meets these outcomes, and how long it waited after each failure."""
+    waits = []
 
     def reconcile(_):
         outcome = outcomes.pop(0)
         if outcome is not None:
             raise outcome
 
-    queue = WorkQueue(reconcile, clock)
+    queue = WorkQueue(reconcile, clock, dice=lambda: dice)
     queue.add("a")
     queue.run_due()
-    clock.now = delay - 0.01
-    assert queue.run_due() == 0
-    clock.now = delay
-    assert queue.run_due() == 1
+    while outcomes:
+        since = clock.now
+        while queue.run_due() == 0:
+            clock.now += 0.25
+        waits.append(clock.now - since)
+    return waits
+
+
+@pytest.mark.parametrize(
+    ("error", "delays"),
+    [
+        (CONFLICT, [1, 2, 4, 8, 16, 30, 30]),
+        (WaitError("StoreUnavailable", "later"), [8, 16, 30, 30]),
+        (UserMustActError("Invalid", "act"), [30, 30]),
+        (ZeroDivisionError(), [30, 30]),
+    ],
+)
+def test_an_errors_class_is_its_retry_policy_and_repetition_makes_patient(error, delays):
+    assert failing(Clock(), [error] * len(delays) + [None]) == delays
+
+
+def test_a_success_in_between_begins_anew():
+    clock, outcomes = Clock(), [CONFLICT, CONFLICT, 5.0, CONFLICT, None]
+
+    def reconcile(_):
+        if isinstance(outcome := outcomes.pop(0), RetryError):
+            raise outcome
+        return outcome
+
+    queue = WorkQueue(reconcile, clock, dice=lambda: 1.0)
+    queue.add("a")
+    for due in (0, 1, 3, 8, 9):
+        clock.now = due
+        assert queue.run_due() == 1
     assert outcomes == []
+
+
+def test_retries_of_many_keys_are_spread():
+    assert failing(Clock(), [CONFLICT, CONFLICT, None], dice=0.0) == [0.5, 1]
 
 
 def test_what_a_reconcile_returns_is_when_it_looks_again():

@@ -1,4 +1,6 @@
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -10,7 +12,7 @@ from skerry_core.evidence.collect import LATENCY_LIMIT, total
 from skerry_core.trust.policy import SignerIdentity
 from skerry_edge.inference import guardrails
 from skerry_edge.inference.backend import ModelRunError
-from skerry_edge.inference.canary import CHALLENGER, FALLBACK, Canary, in_share
+from skerry_edge.inference.canary import CHALLENGER, CHAMPION, FALLBACK, Canary, in_share
 from skerry_edge.inference.guardrails import TripCounter
 from skerry_edge.inference.loader import Resident
 from tests.unit.inference.releases import manifest, release
@@ -114,24 +116,78 @@ def test_a_challenger_that_can_answer_does_so_where_the_champion_fails():
     assert summed(canary).disagreements == 0
 
 
-def test_a_challenger_that_hangs_costs_one_wait_and_then_none():
-    hanging = threading.Event()
+class Gate:
+    """A model that answers only while the gate is open; `entered` tells that it was asked."""
 
-    def hang():
-        hanging.wait()
+    def __init__(self) -> None:
+        self.opened, self.entered = threading.Event(), threading.Event()
+
+    def __call__(self):
+        self.entered.set()
+        self.opened.wait()
         return SCORES
 
-    canary, tripped = make(SCORES, hang, latency_limit=timedelta(milliseconds=50))
-    for _ in range(3):
-        answer = canary.answer(INPUT)
-        assert (answer.variant, answer.pair.error) == (FALLBACK, LATENCY_LIMIT)
+
+def test_one_stall_is_one_trip_however_many_requests_meet_it():
+    gate = Gate()
+    canary, tripped = make(SCORES, gate, latency_limit=timedelta(milliseconds=50))
+    with ThreadPoolExecutor(6) as clients:
+        answers = list(clients.map(lambda _: canary.answer(INPUT), range(6)))
+    answers += [canary.answer(INPUT) for _ in range(3)]
+    assert {answer.resident.release for answer in answers} == {release(0)}
+    errors = [answer.pair.error for answer in answers if answer.pair is not None]
+    assert errors == [LATENCY_LIMIT]
+    assert sorted(answer.variant for answer in answers) == [CHAMPION] * 8 + [FALLBACK]
+    assert canary.challenger.session.runs == 1
+    assert (canary.running, tripped) == (True, [])
+    assert (summed(canary).trips, summed(canary).errors, sum(summed(canary).ratios.values())) == (1, 0, 1)
+
+    gate.opened.set()
+    deadline = time.monotonic() + 10
+    while canary.answer(INPUT).variant != CHALLENGER:
+        assert time.monotonic() < deadline
+    assert canary.running
+
+
+def test_waiting_in_the_queue_is_not_held_against_the_challenger():
+    def busy():
+        time.sleep(0.3)
+        return SCORES
+
+    canary, tripped = make(SCORES, busy, latency_limit=timedelta(seconds=1), max_trips=1)
+    with ThreadPoolExecutor(8) as clients:
+        answers = list(clients.map(lambda _: canary.answer(INPUT), range(8)))
+    assert {answer.variant for answer in answers} == {CHALLENGER, CHAMPION}
+    assert all(answer.pair is None for answer in answers if answer.variant == CHAMPION)
+    assert (canary.running, tripped, summed(canary).trips) == (True, [], 0)
+
+
+def test_a_stall_of_the_whole_machine_is_not_held_against_the_challenger():
+    def stalled():
+        time.sleep(0.06)
+        return SCORES
+
+    canary, tripped = make(stalled, Gate(), latency_limit=timedelta(milliseconds=100), max_trips=1)
+    answer = canary.answer(INPUT)
+    assert (answer.variant, answer.pair) == (CHAMPION, None)
+    assert (canary.running, tripped, summed(canary)) == (True, [], None)
+
+
+def test_a_challenger_that_hangs_costs_one_wait_and_ends_within_a_window():
+    gate = Gate()
+    window = timedelta(seconds=0.6)
+    canary, tripped = make(SCORES, gate, latency_limit=timedelta(milliseconds=50), window=window)
+    assert canary.answer(INPUT).variant == FALLBACK
+    deadline = time.monotonic() + 10
+    while canary.running:
+        assert time.monotonic() < deadline
+        canary.answer(INPUT)
     assert canary.challenger.session.runs == 1
     assert [metric.name for metric in tripped] == ["latency_limit"]
-    assert summed(canary).errors == 0
-    assert sum(summed(canary).ratios.values()) == 3
+    assert (summed(canary).trips, summed(canary).errors) == (3, 0)
     canary.stop()
     assert canary.challenger.session.stopped
-    hanging.set()
+    gate.opened.set()
 
 
 def test_ending_a_canary_does_not_disturb_a_healthy_session():
@@ -139,7 +195,7 @@ def test_ending_a_canary_does_not_disturb_a_healthy_session():
     canary.answer(INPUT)
     canary.stop()
     assert not canary.challenger.session.stopped
-    assert canary.answer(INPUT).variant == FALLBACK  # a request that came in just before
+    assert canary.answer(INPUT).variant == CHAMPION  # a request that came in just before
     assert summed(canary).requests == 1
 
 

@@ -11,8 +11,8 @@ import uvloop
 
 from skerry_edge.inference import http_server
 from skerry_edge.inference.http_message import Request, Response
-from skerry_edge.inference.http_server import HttpServer
-from skerry_edge.inference.status_service import plain_error
+from skerry_edge.inference.http_server import BodyBudget, HttpServer
+from skerry_edge.inference.oip.service import error_body
 
 
 class Client:
@@ -43,10 +43,12 @@ async def echo(request: Request) -> Response:
 
 
 def run(
-    test: Callable[[HttpServer, Callable[[], Coroutine[Any, Any, Client]]], Coroutine[Any, Any, None]], handler=echo
+    test: Callable[[HttpServer, Callable[[], Coroutine[Any, Any, Client]]], Coroutine[Any, Any, None]],
+    handler=echo,
+    bodies=None,
 ):
     async def body() -> None:
-        server = HttpServer(handler, plain_error)
+        server = HttpServer(handler, error_body, bodies or BodyBudget())
         port = await server.start("127.0.0.1", 0)
         clients: list[Client] = []
 
@@ -163,6 +165,77 @@ def test_an_endless_chunked_body_is_cut(monkeypatch):
         assert await client.closed()
 
     run(test)
+
+
+def post(size: int) -> bytes:
+    return b"POST /a HTTP/1.1\r\nhost: h\r\ncontent-length: %d\r\n\r\n" % size
+
+
+class WatchedBudget(BodyBudget):
+    def __init__(self, limit: int) -> None:
+        super().__init__(limit)
+        self.taken, self.emptied = asyncio.Event(), asyncio.Event()
+
+    def take(self, size: int) -> None:
+        super().take(size)
+        self.taken.set()
+
+    def give_back(self, size: int) -> None:
+        super().give_back(size)
+        if not self.held:
+            self.emptied.set()
+
+
+def test_bodies_of_all_connections_share_one_budget():
+    bodies = BodyBudget(1000)
+    release, begun = asyncio.Event(), asyncio.Event()
+
+    async def waiting(request: Request) -> Response:
+        begun.set()
+        await release.wait()
+        return await echo(request)
+
+    async def test(server, connect):
+        busy, announced, chunked, small = [await connect() for _ in range(4)]
+        await busy.send(post(600) + b"x" * 600)
+        await begun.wait()
+        await announced.send(post(500))
+        await chunked.send(b"POST / HTTP/1.1\r\nhost: h\r\ntransfer-encoding: chunked\r\n\r\n")
+        await chunked.send(b"100\r\n" + b"x" * 256 + b"\r\n" + b"100\r\n" + b"x" * 256 + b"\r\n")
+        for refused in (announced, chunked):
+            status, headers, _ = await refused.response()
+            assert (status, headers["retry-after"]) == (503, "1")
+            assert await refused.closed()
+        await small.send(post(300) + b"y" * 300)
+        release.set()
+        assert [(await client.response())[0] for client in (busy, small)] == [200, 200]
+        assert bodies.held == 0
+
+    run(test, waiting, bodies)
+
+
+@pytest.mark.parametrize(
+    "sent", [post(900) + b"x" * 500, (post(200) + b"x" * 200) * 3, post(200) + b"x" * 200 + b"nonsense\r\n\r\n"]
+)
+def test_what_a_lost_client_had_sent_is_given_back(sent):
+    bodies = WatchedBudget(1000)
+    release = asyncio.Event()
+
+    async def waiting(request: Request) -> Response:
+        await release.wait()
+        return await echo(request)
+
+    async def test(server, connect):
+        lost, next_one = await connect(), await connect()
+        await lost.send(sent)
+        await bodies.taken.wait()
+        lost.writer.transport.abort()
+        release.set()
+        await bodies.emptied.wait()
+        await next_one.send(post(1000) + b"x" * 1000)
+        assert (await next_one.response())[0] == 200
+
+    run(test, waiting, bodies)
 
 
 def test_expect_continue():

@@ -46,6 +46,24 @@ def test_intents_of_a_dead_process_are_found_with_how_it_died(tmp_path):
     assert IntentFile(path, "boot-1").left_behind() == ()
 
 
+def test_an_intent_that_a_sick_disk_does_not_give_back_blames_nobody(tmp_path):
+    path = tmp_path / "intent.json"
+    path.mkdir()  # reading it is an OSError that is not FileNotFoundError
+    assert IntentFile(path, "boot-1").left_behind() == ()
+
+
+def test_forgetting_what_was_left_behind_keeps_what_was_marked_since(tmp_path):
+    path = tmp_path / "intent.json"
+    IntentFile(path, "boot-1").mark("team", "har", release(1), AT)
+    intents = IntentFile(path, "boot-1")
+    intents.mark("team", "har", release(2), AT)
+    intents.clear_left_behind()  # a sick disk lets it happen this late
+    ((intent, _),) = IntentFile(path, "boot-1").left_behind()
+    assert intent.release == release(2)
+    IntentFile(path, "boot-1").clear_left_behind()
+    assert not path.exists()
+
+
 def test_an_intent_that_could_not_be_written_is_not_marked(tmp_path, monkeypatch):
     intents = IntentFile(tmp_path / "gone" / "intent.json", "boot-1")
     with pytest.raises(OSError, match="No such"):

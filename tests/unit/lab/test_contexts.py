@@ -103,3 +103,10 @@ def test_missing_helm_is_one_line(environ: dict[str, str], monkeypatch: pytest.M
     monkeypatch.setattr(contexts.shutil, "which", lambda name: None if name == "helm" else real(name))
     with pytest.raises(RequirementMissingError, match="CONTEXTS needs helm on PATH"):
         Lab.from_environment(environ).up()
+
+
+@pytest.mark.parametrize("missing", ["AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"])
+def test_a_store_of_ones_own_takes_address_and_keys(missing):
+    given = {"AWS_ENDPOINT_URL": "https://s3.test", "AWS_ACCESS_KEY_ID": "id", "AWS_SECRET_ACCESS_KEY": "secret"}
+    assert contexts.store(given) == contexts.OwnStore("https://s3.test", "id", "secret", "us-east-1")
+    assert contexts.store({name: value for name, value in given.items() if name != missing}) is None

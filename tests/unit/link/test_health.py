@@ -1,5 +1,4 @@
 from skerry_core.errors import RetryError, WaitError
-from skerry_operator.link.backoff import Backoff
 from skerry_operator.link.health import LinkHealth
 
 
@@ -26,11 +25,3 @@ def test_a_fault_that_lasts_is_news_once():
     health = LinkHealth()
     assert health.fails("report", RetryError("Cut", ""), stalled=False)
     assert not health.fails("report", RetryError("Cut", ""), stalled=False)
-
-
-def test_backoff_doubles_within_its_bounds_and_starts_again():
-    backoff = Backoff(1.0, 15.0)
-    delays = [backoff.next() for _ in range(8)]
-    assert all(step / 2 <= delay <= step for delay, step in zip(delays, [1, 2, 4, 8, 15, 15, 15, 15], strict=True))
-    backoff.reset()
-    assert backoff.next() <= 1.0

@@ -6,6 +6,7 @@ import pytest
 from skerry_api.v1alpha1.siteassignment import SiteAssignmentStatus
 from skerry_core.errors import RetryError, WaitError
 from skerry_core.trust.errors import TrustError
+from skerry_operator.kube.errors import InvalidObjectError
 from skerry_operator.kube.memory import MemoryKube
 from skerry_operator.kube.resources import SECRETS, SITE_ASSIGNMENTS
 from skerry_operator.link.fake import InMemoryLink
@@ -104,6 +105,52 @@ def test_a_mirror_edited_by_hand_is_healed(hub, local, loop):
     local.patch(SITE_ASSIGNMENTS, "current", NAMESPACE, {"spec": {"envelope": "mine"}})
     loop.mirror_assignment()
     assert mirrored(local) == good
+
+
+class ForwardOnly(MemoryKube):
+    """With the CRD's rule: spec.serial never goes back."""
+
+    def apply(self, resource, body, subresource=""):
+        held = self.get(resource, body["metadata"]["name"], body["metadata"]["namespace"])
+        if held is not None and "spec" in body and order(body) < order(held):
+            raise InvalidObjectError("Invalid", "spec.serial never goes back")
+        return super().apply(resource, body, subresource)
+
+
+def order(body):
+    return body["spec"]["serial"]["incarnation"], body["spec"]["serial"]["n"]
+
+
+def test_a_mirror_whose_serial_was_raised_by_hand_is_made_anew_with_its_report(hub, outbox, health, stop):
+    local = ForwardOnly()
+    loop = LinkLoop(Session(hub), LocalMirror(local), outbox, health, site="site-a", hub_key=HUB.public_pem, stop=stop)
+    hub.offer(spec(2))
+    loop.mirror_assignment()
+    good = mirrored(local)
+    metadata = {"name": "current", "namespace": NAMESPACE}
+    local.apply(SITE_ASSIGNMENTS, {"metadata": metadata, "status": {"nodes": 3}}, "status")
+    local.patch(SITE_ASSIGNMENTS, "current", NAMESPACE, {"spec": {"serial": {"incarnation": 2**62}}})
+    loop.mirror_assignment()
+    assert mirrored(local) == good
+    assert local.get(SITE_ASSIGNMENTS, "current", NAMESPACE)["status"] == {"nodes": 3}
+    hub.offer(spec(3))
+    loop.mirror_assignment()
+    assert order(local.get(SITE_ASSIGNMENTS, "current", NAMESPACE)) == (1, 3)
+
+
+def test_a_mirror_that_is_refused_for_another_reason_is_never_deleted(hub, local, loop, monkeypatch):
+    hub.offer(spec(2))
+    loop.mirror_assignment()
+    before = mirrored(local)
+
+    def refuse(*_):
+        raise InvalidObjectError("Invalid", "no")
+
+    monkeypatch.setattr(local, "apply", refuse)
+    hub.offer(spec(3))
+    with pytest.raises(InvalidObjectError):
+        loop.mirror_assignment()
+    assert mirrored(local) == before
 
 
 def test_mirroring_leaves_the_report_alone(hub, local, loop):

@@ -3,6 +3,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from skerry_api.v1alpha1.siteassignment import Serial, SiteAssignmentSpec
+from skerry_core.assignment.spec import spec_of
 from skerry_core.trust.assignment import seal_assignment
 from skerry_core.trust.errors import TrustError
 from skerry_core.trust.keys import generate_key_pair
@@ -14,8 +15,9 @@ THIEF = generate_key_pair()
 
 
 def spec(n=1, incarnation=1, site="site-a", key=HUB, claimed=None):
-    envelope = seal_assignment(assignment(site=site, serial=(incarnation, n)), key.private_pem)
-    return SiteAssignmentSpec(envelope=envelope, serial=claimed or Serial(incarnation=incarnation, n=n))
+    document = assignment(site=site, serial=(incarnation, n))
+    told = spec_of(seal_assignment(document, key.private_pem), document)
+    return told.model_copy(update={"serial": claimed or told.serial})
 
 
 def offer(offered, local=None):
@@ -51,6 +53,11 @@ def test_a_raised_serial_field_locks_nobody_out():
     edited = spec(5, claimed=Serial(incarnation=10**6, n=10**6))
     assert offer(spec(6), local=edited).changes
     assert offer(spec(5), local=edited).changes
+
+
+def test_fields_beside_the_envelope_are_the_documents_and_never_the_offers():
+    forged = spec(5, claimed=Serial(incarnation=2**62, n=0)).model_copy(update={"models": ()})
+    assert offer(forged).spec == spec(5).model_copy(update={"envelope": forged.envelope})
 
 
 GARBAGE = SiteAssignmentSpec(envelope="x", serial=Serial(incarnation=9, n=9))

@@ -18,6 +18,7 @@ from tests.unit.site.nodes import NOW, TARGET, never_fails, report, rolled_back
 from tests.unit.trust.documents import assignment, model_assignment
 
 NAMESPACE = "skerry-runtime"
+ALLOWED = ("skerry-edge:",)
 
 
 class Flaky(MemoryKube):
@@ -61,12 +62,14 @@ def outbox():
 
 @pytest.fixture
 def observer(kube, pods, outbox):
-    runtime = Runtime(kube, site="site-a", hub_key=HUB.public_pem)
+    runtime = Runtime(kube, site="site-a", hub_key=HUB.public_pem, allowed_images=ALLOWED)
     return Observer(kube, runtime, pods, outbox, LinkHealth(), site="site-a", version="0.1.0", judge=never_fails)
 
 
-def mirror(kube, n=1, key=HUB):
+def mirror(kube, n=1, key=HUB, image=None):
     document = assignment(serial=(1, n), models=(model_assignment(),))
+    template = document.runtime.model_copy(update={"image": image or document.runtime.image})
+    document = document.model_copy(update={"runtime": template})
     metadata = {"name": "current", "namespace": NAMESPACE}
     envelope = seal_assignment(document, key.private_pem)
     spec = {"envelope": envelope, "serial": {"incarnation": 1, "n": n}}
@@ -127,6 +130,24 @@ def test_a_forged_mirror_stalls_and_leaves_runtime_and_report_as_they_are(kube, 
     assert kube.get(DAEMON_SETS, "skerry-runtime", NAMESPACE) == running
 
 
+def test_an_image_that_the_site_does_not_allow_never_replaces_the_runtime(kube, pods, observer):
+    mirror(kube)
+    run_pod(kube)
+    pods.answers["10.0.0.1"] = Scrape((report(),), ())
+    observer.observe(NOW)
+    running = kube.get(DAEMON_SETS, "skerry-runtime", NAMESPACE)
+    mirror(kube, n=2, image="evil.example/miner:1")
+    observer.observe(NOW + timedelta(minutes=5))
+    assert kube.get(DAEMON_SETS, "skerry-runtime", NAMESPACE) == running
+    stalled = find(status(kube).conditions, "Stalled")
+    assert stalled.reason == "ImageNotAllowed"
+    assert "evil.example/miner:1" in stalled.message
+    assert status(kube).models[0].serving_digest == TARGET
+    mirror(kube, n=3)
+    observer.observe(NOW + timedelta(minutes=6))
+    assert find(status(kube).conditions, "Stalled") is None
+
+
 def test_a_deleted_mirror_deletes_nothing_and_forgets_no_verdict(kube, pods, observer):
     mirror(kube)
     run_pod(kube)
@@ -148,7 +169,7 @@ def test_a_restarted_operator_remembers_verdicts_by_the_mirrors_status(kube, pod
     pods.answers["10.0.0.1"] = Scrape(rolled_back("node-1").reports, ())
     observer.observe(NOW)
     pods.answers["10.0.0.1"] = Scrape((report(),), ())
-    runtime = Runtime(kube, site="site-a", hub_key=HUB.public_pem)
+    runtime = Runtime(kube, site="site-a", hub_key=HUB.public_pem, allowed_images=ALLOWED)
     again = Observer(kube, runtime, pods, Outbox(), LinkHealth(), site="site-a", version="0.1.0", judge=never_fails)
     assert again.observe(NOW).models[0].quarantined == (TARGET,)
 

@@ -83,7 +83,7 @@ def test_root_is_the_init_containers_alone_and_only_to_hand_over_folders():
 
 def test_host_paths_are_ours_only():
     paths = [volume["hostPath"]["path"] for volume in PODS["volumes"] if "hostPath" in volume]
-    assert sorted(paths) == [f"/var/lib/skerry/{name}" for name in ("inference", "store", "sync")]
+    assert sorted(paths) == [f"/var/lib/skerry/{name}" for name in ("inference", "inference/log", "store", "sync")]
 
 
 def mounts(name):
@@ -95,6 +95,26 @@ def test_inference_reads_the_store_and_holds_no_credential():
     assert "api-access" not in mounts("inference")
     assert "sync" not in mounts("inference")
     assert PODS["automountServiceAccountToken"] is False
+
+
+def test_sync_changes_nothing_of_inferences_but_its_log():
+    assert mounts("sync")["inference"] == {
+        "name": "inference",
+        "mountPath": "/var/lib/skerry/inference",
+        "readOnly": True,
+    }
+    assert mounts("sync")["log"] == {"name": "log", "mountPath": "/var/lib/skerry/inference/log"}
+    assert "readOnly" not in mounts("inference")["inference"]
+
+
+def test_the_init_container_hands_over_every_host_path():
+    (script,) = OWN_FOLDERS["command"][2:]
+    (folders,) = (line for line in script.splitlines() if line.startswith("for folder in "))
+    paths = [volume["hostPath"]["path"] for volume in PODS["volumes"] if "hostPath" in volume]
+    handed = [f"/var/lib/skerry/{name}" for name in folders.removeprefix("for folder in ").split(";")[0].split()]
+    assert sorted(handed) == sorted(paths)
+    # A folder that has its owner is wholly done, so what is inside comes first.
+    assert handed.index("/var/lib/skerry/inference/log") < handed.index("/var/lib/skerry/inference")
 
 
 def test_sync_alone_gets_the_projected_token():

@@ -9,8 +9,7 @@ import zstandard
 
 from skerry_core.store.granted import Listing
 from skerry_core.store.port import ObjectInfo
-from skerry_edge.events.identity import LogIdentity, load_identity
-from skerry_edge.events.log import PredictionLog
+from skerry_edge.events.log import open_log
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,20 +23,20 @@ class Log:
     def __init__(self, root: Path, boot_id: str = "boot-1", segment_bytes: int = 2000):
         folder = root / "inference"
         folder.mkdir(parents=True, exist_ok=True)
-        self.identity: LogIdentity = load_identity(folder / "node.json", boot_id)
-        self._log = PredictionLog(folder / "log", self.identity, segment_bytes=segment_bytes)
+        self._log = open_log(folder, boot_id, segment_bytes=segment_bytes)
+        self.epoch = self._log.epoch
         self.appended: list[tuple[str, int]] = []
 
     def append(self, count: int) -> None:
         for _ in range(count):
             seq = self._log.append(self._encode)
-            self.appended.append((self.identity.epoch, seq))
+            self.appended.append((self.epoch, seq))
 
     def close(self) -> None:
         self._log.close()
 
     def _encode(self, seq: int) -> bytes:
-        return json.dumps({"epoch": self.identity.epoch, "seq": seq, "request": f"request-{seq}"}).encode()
+        return json.dumps({"epoch": self.epoch, "seq": seq, "request": f"request-{seq}"}).encode()
 
 
 class Outbox:

@@ -6,12 +6,12 @@ from skerry_core.assignment.document import AssignmentDocument
 from skerry_core.errors import RetryError
 from skerry_core.trust.assignment import seal_assignment
 from skerry_core.trust.keys import generate_key_pair
-from skerry_edge.sync.assignment import AssignmentKeeper
+from skerry_edge.sync.assignment import MAX_RESTRICTIONS, AssignmentKeeper
 from tests.unit.delivery.worlds import Release, assignment
 from tests.unit.trust import documents
 
 HUB, THIEF = generate_key_pair(), generate_key_pair()
-RELEASE = Release("1.0.0", (b"model",))
+RELEASE, NEXT = Release("1.0.0", (b"model",)), Release("1.1.0", (b"next model",))
 DIGEST, OTHER = "sha256:" + "a" * 64, "sha256:" + "b" * 64
 
 
@@ -124,17 +124,55 @@ def test_a_missing_hub_key_is_waited_for(node):
     assert keeper.offer(sealed(3))
 
 
-def test_restrictions_only_grow_and_outlive_a_reboot(node):
+def test_restrictions_outlive_a_reboot(node):
     keeper = node.boot()
     assert keeper.restrict({"demo/har": (DIGEST,)})
     assert not keeper.restrict({"demo/har": (DIGEST,)})
-    assert not keeper.restrict({})
     assert keeper.restrict({"demo/har": (OTHER,), "demo/other": ()})
     again = node.boot()
     assert again.quarantined == {DIGEST, OTHER}
     assert json.loads((node.folder / "restrictions.json").read_bytes()) == {
         "quarantined": {"demo/har": [DIGEST, OTHER]}
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("as_", ["target", "approved"])
+def test_what_the_assignment_names_stays_restricted_whatever_the_mirror_says(node, as_):
+    named = assignment(RELEASE) if as_ == "target" else assignment(NEXT, RELEASE)
+    keeper = node.boot()
+    keeper.offer(seal_assignment(named, HUB.private_pem))
+    keeper.restrict({"demo/har": (RELEASE.ref.digest,)})
+    assert not keeper.restrict({})
+    assert node.boot().quarantined == {RELEASE.ref.digest}
+
+
+def test_a_mirror_full_of_other_digests_lifts_nothing(node):
+    keeper, others = node.boot(), tuple(f"sha256:{n:064x}" for n in range(MAX_RESTRICTIONS))
+    keeper.offer(sealed(1))
+    keeper.restrict({"demo/har": (RELEASE.ref.digest,)})
+    assert keeper.restrict({"demo/har": others})
+    assert not keeper.restrict({"demo/har": others})
+    assert keeper.quarantined == {RELEASE.ref.digest, *others}
+
+
+def test_a_restriction_ends_once_a_newer_assignment_and_the_mirror_have_dropped_it(node):
+    keeper, barred = node.boot(), {"demo/har": (RELEASE.ref.digest,)}
+    keeper.offer(sealed(1))
+    keeper.restrict(barred)
+    keeper.offer(seal_assignment(assignment(NEXT, serial=(1, 2)), HUB.private_pem))
+    assert not keeper.restrict(barred)
+    assert keeper.restrict({})
+    assert node.boot().quarantined == frozenset()
+    assert keeper.offer(sealed(3))
+    assert keeper.quarantined == frozenset()
+
+
+def test_restrictions_are_bounded(node):
+    keeper = node.boot()
+    digests = [f"sha256:{n:064x}" for n in range(MAX_RESTRICTIONS + 2)]
+    for digest in digests:
+        keeper.restrict({"demo/har": (digest,)})
+    assert node.boot().quarantined == set(digests[1:])
 
 
 def test_damaged_restrictions_do_not_stop_the_node(node):

@@ -37,6 +37,18 @@ def test_nulls_are_absent():
     assert (status.observed_serial, status.refusal, status.log) == (None, None, None)
 
 
+REFUSED = {"reason": "DigestMismatch", "message": "the policy's bytes"}
+STALLED = {"namespace": "demo", "model": "har", "phase": "Stalled", "reason": "DigestMismatch"}
+
+
+@pytest.mark.parametrize(
+    ("news", "expected"),
+    [({}, False), ({"refusal": REFUSED}, True), ({"models": [STATUS["models"][0], STALLED]}, True)],
+)
+def test_knows_when_inference_has_found_damage(news, expected):
+    assert ask(Answer(body=json.dumps(STATUS | news).encode())).finds_damage is expected
+
+
 @pytest.mark.parametrize(
     "answer",
     [

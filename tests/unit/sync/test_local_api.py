@@ -113,3 +113,22 @@ def test_a_server_that_is_down_is_tried_again(credentials):
     with pytest.raises(RetryError) as caught:
         follow(server, credentials)
     assert caught.value.reason == "ApiUnavailable"
+
+
+@pytest.mark.parametrize("error", [OSError(28, "no space left on device"), ValueError("a fault of ours")])
+@pytest.mark.parametrize("first", [listing(ITEM), listing()], ids=["listed", "watched"])
+def test_faults_of_the_one_who_is_told_are_not_the_servers(credentials, error, first):
+    def seen(_: dict) -> None:
+        raise error
+
+    change = {"type": "ADDED", "object": ITEM}
+    with canned_server(first, events(change)) as server, pytest.raises(type(error)) as caught:
+        LocalApi(server.url, credentials).follow(ASSIGNMENTS, "current", seen)
+    assert caught.value is error
+
+
+@pytest.mark.parametrize("event", [{"object": ITEM}, {"type": "ADDED"}, ["ADDED"]])
+def test_events_that_are_none_are_the_servers_fault(credentials, event):
+    with canned_server(listing(), events(event)) as server, pytest.raises(RetryError) as caught:
+        follow(server, credentials)
+    assert caught.value.reason == "ApiUnavailable"

@@ -55,9 +55,19 @@ STALLED = {"Ready": "False", "Stalled": "True"}
         (facts(pending=(pending("DigestMismatch"),)), STALLED, "DigestMismatch"),
         (facts(models=(model(ModelPhase.CANARY),)), PROGRESSING, "Canary"),
         (facts(models=(model(), model(ModelPhase.LOADING))), PROGRESSING, "Loading"),
-        (facts(models=(model(ModelPhase.ROLLED_BACK, reason="CanaryFailed"),)), STALLED, "CanaryFailed"),
+        (facts(models=(model(ModelPhase.ROLLED_BACK, reason="CanaryFailed"),)), READY, "Serving"),
         (facts(models=(model(ModelPhase.REFUSED, reason="SignerNotAllowed"),)), STALLED, "SignerNotAllowed"),
-        (facts(models=(model(ModelPhase.STALLED),)), STALLED, "Stalled"),
+        (facts(models=(model(ModelPhase.STALLED),)), WAITING, "Stalled"),
+        (
+            facts(models=(model(ModelPhase.LOADING), model(ModelPhase.STALLED, reason="LoadError"))),
+            WAITING,
+            "LoadError",
+        ),
+        (
+            facts(models=(model(ModelPhase.STALLED), model(ModelPhase.REFUSED, reason="SignerNotAllowed"))),
+            STALLED,
+            "SignerNotAllowed",
+        ),
         (facts(refusal=REFUSED, models=None, accepted=None), STALLED, "EnvelopeInvalid"),
     ],
 )

@@ -75,7 +75,7 @@ def test_uploaded_segments_go_and_the_open_one_stays(node):
 def test_the_note_says_what_the_store_has(node):
     node.log.append(7)
     node.drain()
-    assert json.loads(node.layout.uploaded.read_bytes()) == {"epoch": node.log.identity.epoch, "seq": 7}
+    assert json.loads(node.layout.uploaded.read_bytes()) == {"epoch": node.log.epoch, "seq": 7}
     node.restart()
     assert node.uploader.uploaded == 7
 

@@ -10,12 +10,12 @@ from sigstore.oidc import IdentityToken
 from sigstore.sign import SigningContext
 
 from skerry_core import digest as digests
-from skerry_core.bundle.manifest import MAX_MANIFEST_BYTES
+from skerry_core.bundle.manifest import MAX_MANIFEST_BYTES, MAX_SIGNATURE_BYTES
 from skerry_core.bundle.signing import sign_manifest
 from skerry_core.bundle.statement import make_statement
 from skerry_core.trust.errors import Refusal, TrustError
 from skerry_core.trust.policy import DenyList, PolicyDocument, SignerIdentity
-from skerry_core.trust.verifier import MAX_SIGNATURE_BYTES, ReleaseVerifier, VerifiedRelease
+from skerry_core.trust.verifier import ReleaseVerifier, VerifiedRelease
 from tests.sigstore_instance import PrivateSigstore
 from tests.unit.trust.documents import AUTHOR, MODEL, NAMESPACE, VERSION, manifest_bytes, policy
 

@@ -12,7 +12,9 @@ from skerry_operator.hub.hub import Hub
 from skerry_operator.hub.inventory import Key
 from skerry_operator.kube.resources import MODELS
 
-_PATIENT = 15.0
+# A cause outside may go away any moment; what is refused stays so more often than not.
+_WAITING = 5.0
+_REFUSED = 15.0
 # These say nothing of the release.
 _ABOUT_THE_STORE = (StoreBucketMissingError, StoreCredentialsRefusedError)
 _FINAL = frozenset({ReleasePhase.APPROVED, ReleasePhase.ROLLED_BACK, ReleasePhase.SUPERSEDED})
@@ -40,14 +42,14 @@ class ReleaseReconciler:
             signature, signer = self._verify(release)
         except _ABOUT_THE_STORE as error:
             self._hold(release, Stalled(error.reason, str(error)))
-            return _PATIENT
+            return _WAITING
         except UserMustActError as error:
             self._refuse(release, error)
             self._hub.enqueue(model, 0)
-            return _PATIENT
+            return _REFUSED
         except WaitError as error:
             self._hold(release, Waiting(error.reason, str(error)))
-            return _PATIENT
+            return _WAITING
         self._verified[key, identity[1]] = identity[0]
         self._accept(release, signature, signer)
         self._hub.enqueue(model, 0)

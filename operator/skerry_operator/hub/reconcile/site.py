@@ -8,14 +8,14 @@ from skerry_api.kinds import ASSIGNMENT_NAME
 from skerry_api.v1alpha1.edgesite import EdgeSite
 from skerry_api.v1alpha1.model import Model
 from skerry_api.v1alpha1.rolloutring import RolloutRing
-from skerry_api.v1alpha1.siteassignment import SiteAssignmentSpec
 from skerry_api.v1alpha1.siteclass import RuntimeResources, SiteClass
 from skerry_core.assignment.document import AssignmentDocument, RuntimeTemplate
+from skerry_core.assignment.spec import spec_of
 from skerry_core.errors import UserMustActError, WaitError
 from skerry_core.store.confinement import check_confinement
 from skerry_core.store.s3 import S3Store
 from skerry_core.trust.assignment import seal_assignment
-from skerry_operator.hub.compose import ModelPolicy, compose, next_serial, target_of, view
+from skerry_operator.hub.compose import ModelPolicy, compose, next_serial, target_of
 from skerry_operator.hub.grants import GrantKeeper
 from skerry_operator.hub.hub import Hub
 from skerry_operator.hub.inventory import Key
@@ -25,6 +25,7 @@ from skerry_operator.hub.rollout.ring_membership import ring_of, rings_of
 from skerry_operator.hub.served_names import claimed_by
 from skerry_operator.hub.site_namespace import SITE_ROLE, namespace_object, namespace_of, role_binding
 from skerry_operator.hub.site_status import site_status
+from skerry_operator.kube.errors import NotServedError
 from skerry_operator.kube.resources import NAMESPACES, ROLE_BINDINGS, SITE_ASSIGNMENTS
 
 _PATROL = 60.0
@@ -43,6 +44,7 @@ class SiteReconciler:
             else None
         )
         self._settled_in: set[str] = set()
+        self._shut: set[str] = set()
 
     def __call__(self, key: Key) -> float | None:
         """Bring one site's part of the hub to where it should be."""
@@ -60,12 +62,16 @@ class SiteReconciler:
         except UserMustActError as error:
             trouble, again = Stalled(error.reason, str(error)), _PATIENT
         except WaitError as error:
+            if isinstance(error, NotServedError):
+                # Somebody deleted the site's namespace.
+                self._settled_in.discard(key.name)
             trouble, again = Waiting(error.reason, str(error)), _PATIENT
         self._write_status(site, trouble)
         return max(min(again, self._until_silent(site), _PATROL), _LEAST)
 
     def _let_in(self, name: str) -> None:
-        """Once in each life of this process; whoever removes them by hand waits for the hub's next start."""
+        """Once in each life of this process, and again when the namespace turns out to be gone."""
+        self._shut.discard(name)
         if name in self._settled_in:
             return
         self._hub.kube.apply(NAMESPACES, namespace_object(name))
@@ -73,10 +79,14 @@ class SiteReconciler:
         self._settled_in.add(name)
 
     def _shut_out(self, name: str) -> None:
-        """Take the site's access away; its namespace, and what it was told, stay (law 2)."""
+        """Take the site's access away; its namespace, and what it was told, stay (law 2).
+
+        Once in each life of this process: it isn't known what an earlier one had granted.
+        """
         self._settled_in.discard(name)
-        if self._hub.inventory.record(name) is not None:
+        if name not in self._shut:
             self._hub.kube.delete(ROLE_BINDINGS, SITE_ROLE, namespace_of(name))
+            self._shut.add(name)
 
     def _assign(self, site: EdgeSite) -> AssignmentDocument:
         name = site.metadata.name
@@ -102,9 +112,7 @@ class SiteReconciler:
         return document
 
     def _put(self, name: str, document: AssignmentDocument) -> None:
-        spec = SiteAssignmentSpec(
-            envelope=seal_assignment(document, self._hub.hub_key), serial=document.serial, models=view(document)
-        )
+        spec = spec_of(seal_assignment(document, self._hub.hub_key), document)
         record = self._hub.inventory.record(name)
         metadata = {"name": ASSIGNMENT_NAME, "namespace": namespace_of(name)}
         body = {

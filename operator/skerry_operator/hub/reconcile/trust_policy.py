@@ -2,18 +2,23 @@
 
 from typing import Any
 
+import structlog
+
 from skerry_api.conditions import Outcome, Ready, Stalled, Waiting, conditions_for
 from skerry_api.v1alpha1.edgesite import EdgeSite
 from skerry_api.v1alpha1.modelrelease import ModelRelease
 from skerry_api.v1alpha1.trustpolicy import TrustPolicy, TrustPolicyStatus
 from skerry_core import digest as digests
 from skerry_core.errors import UserMustActError, WaitError
-from skerry_core.store.blobs import put_bytes
-from skerry_core.trust.policy_envelope import open_policy
+from skerry_core.store.blobs import put_bytes, read_blob
+from skerry_core.store.errors import DigestMismatchError, ObjectMissingError
+from skerry_core.trust.errors import TrustError
+from skerry_core.trust.policy_envelope import MAX_ENVELOPE_BYTES, open_policy
 from skerry_operator.hub.hub import ActivePolicy, Hub
 from skerry_operator.hub.inventory import Key
 from skerry_operator.kube.resources import EDGE_SITES, MODEL_RELEASES
 
+_log = structlog.get_logger()
 _PATIENT = 15.0
 
 
@@ -25,6 +30,7 @@ def reconcile_trust_policy(hub: Hub, key: Key) -> float | None:
     offered: ActivePolicy | None = None
     outcome: Outcome
     try:
+        recall(hub)
         offered = ActivePolicy(
             open_policy(policy.spec.envelope, hub.policy_key, last_serial=None),
             digests.of_bytes(policy.spec.envelope.encode()),
@@ -46,6 +52,29 @@ def reconcile_trust_policy(hub: Hub, key: Key) -> float | None:
     return None if isinstance(outcome, Ready) else _PATIENT
 
 
+def recall(hub: Hub) -> None:
+    """Let the newest policy count that any site was told; once in each life of this process.
+
+    A restart must neither let an older policy in nor forget one that was deleted. What the store lost, or an
+    earlier policy key sealed, is left out: sites keep their own serials besides.
+
+    Raises the store's other errors; until it succeeds, nothing counts.
+    """
+    with hub.trust.lock:
+        if hub.trust.recalled:
+            return
+        told = {record.document.trust_policy for record in hub.inventory.records() if record.document}
+        for digest in sorted(told):
+            try:
+                envelope = read_blob(hub.store, digest, MAX_ENVELOPE_BYTES)
+                known = ActivePolicy(open_policy(envelope, hub.policy_key, last_serial=None), digest)
+            except (ObjectMissingError, DigestMismatchError, TrustError) as error:
+                _log.warning("a policy that sites follow can't be recalled", digest=digest, message=str(error))
+                continue
+            _activate(hub, known)
+        hub.trust.recalled = True
+
+
 def _summary(policy: ActivePolicy) -> dict[str, Any]:
     denied = policy.document.deny_list
     return {
@@ -57,9 +86,12 @@ def _summary(policy: ActivePolicy) -> dict[str, Any]:
 
 
 def _activate(hub: Hub, offered: ActivePolicy) -> Outcome:
-    active = hub.trust.active
-    if active is None or offered.document.serial > active.document.serial:
-        hub.trust.active = offered
+    with hub.trust.lock:
+        active = hub.trust.active
+        newer = active is None or offered.document.serial > active.document.serial
+        if newer:
+            hub.trust.active = offered
+    if active is None or newer:
         for release in hub.inventory.all(ModelRelease):
             hub.enqueue(Key(MODEL_RELEASES, release.metadata.namespace or "", release.metadata.name), 0)
         for site in hub.inventory.all(EdgeSite):

@@ -130,8 +130,9 @@ class Ledger:
             clock = Clock(digest)
         if site.reachable(policy, now):
             clock = clock if clock.since else replace(clock, since=now)
-        elif clock.since and site.last_seen:
-            clock = Clock(digest, clock.at(site.last_seen))
+        elif clock.since:
+            # Its last time may be forgotten (an EdgeSite made anew); then what it spent since `since` isn't known.
+            clock = Clock(digest, clock.at(site.last_seen) if site.last_seen else clock.spent)
         self._clocks[site.name] = clock
 
     def _mark(self, site: SiteFacts) -> None:

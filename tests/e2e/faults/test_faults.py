@@ -1,36 +1,22 @@
 """When things go wrong: each fault is told with a reason, leaves what serves alone, and heals without a restart."""
 
+import json
 import os
-from collections.abc import Iterator
 
 import pytest
 import yaml
 
 from skerry_core.store.blobs import blob_key
-from tests.cluster.lab import Lab, LabError
+from tests.cluster.lab import LabError
 from tests.cluster.lab.waiting import wait_for
-from tests.e2e.faults.models import too_new
-from tests.e2e.faults.world import DISK, SITE, TOLD_WITHIN, World, conditions, installed, trouble
+from tests.e2e.faults.models import giving_nan, too_new
+from tests.e2e.faults.world import DISK, FIRST, SITE, TOLD_WITHIN, conditions, trouble
 from tests.e2e.story.platform import BUCKET, MODEL, NAMESPACE
 
 pytestmark = pytest.mark.lab
 
 PADDING = 8 << 20  # makes a model that doesn't fit beside the filler
 LEFT = 8 << 20  # of which sync keeps a reserve of 5 % of the disk, 6.4 MiB
-
-
-@pytest.fixture(scope="module")
-def world(lab: Lab) -> Iterator[World]:
-    if not lab.hands:
-        pytest.skip("faults need the lab's hands")
-    with installed(lab) as world:
-        yield world
-
-
-@pytest.fixture(autouse=True)
-def unharmed(world):
-    with world.unharmed():
-        yield
 
 
 def test_a_store_that_is_down(world):
@@ -62,10 +48,9 @@ def test_a_node_that_loses_the_store_in_the_middle_of_a_rollout(world):
     bundle, store, site = world.bundle(), world.lab.store, world.site
     site.cut()
     try:
+        before = world.grant()
         version = world.apply(bundle)
-        told = ("get", "secret", "store-grant", f"--namespace=skerry-site-{SITE}", "--output=jsonpath={.data}")
-        before = world.hub.kubectl(*told).stdout
-        wait_for("the grant says more", lambda: world.hub.kubectl(*told).stdout != before, seconds=TOLD_WITHIN)
+        wait_for("the site's grant names the release", lambda: world.grant() != before, seconds=TOLD_WITHIN)
         store.stop()
     finally:
         site.join()
@@ -123,8 +108,7 @@ def test_a_disk_too_small(world):
 
 
 def test_a_model_that_onnx_runtime_cannot_load(world):
-    packaged = world.story.author.model_bytes("1.0.0")
-    version = world.apply(world.bundle(instead=too_new(packaged)))
+    version = world.apply(world.bundle(instead=too_new(world.story.author.model_bytes(FIRST))))
     world.story.hub.wait_phase(version, "RolledBack", TOLD_WITHIN)
     message = world.wait_trouble(lambda: world.release_status(version), "Stalled", "RolledBack")
     assert "ModelNotLoadable" in message
@@ -132,6 +116,19 @@ def test_a_model_that_onnx_runtime_cannot_load(world):
     assert world.release_status(version)["failedMetric"]["site"] == SITE
     world.wait_healed(world.apply(world.bundle()))
     assert trouble(world.node_status()) == ("", "")
+
+
+def test_a_model_that_gives_nan_is_quarantined_at_the_hub_and_on_the_node(world):
+    bundle = world.bundle(giving_nan(world.story.author.model_bytes(FIRST)))
+    version = world.apply(bundle)
+    world.story.hub.wait_phase(version, "RolledBack", TOLD_WITHIN)
+    world.wait_champion()
+    listed = json.loads(world.hub.kubectl("get", "quarantines", "--output=json").stdout)["items"]
+    (spec,) = (each["spec"] for each in listed if each["spec"]["digest"] == bundle.digest)
+    assert (spec["release"], spec["scope"], spec["sites"]) == (f"{MODEL}-{version}", "release", [SITE])
+    assert spec["reason"] == world.release_status(version)["failedMetric"]
+    kept = json.loads((world.site.path(DISK) / "inference/quarantine.json").read_text())
+    assert bundle.digest in [entry["digest"] for entry in kept["models"][f"{NAMESPACE}/{MODEL}"]]
 
 
 def test_a_malformed_release_is_refused_at_once(world):
