@@ -102,5 +102,5 @@ def _outcome(
             detail = model.message or model.reason
             return Waiting(str(model.phase), f"{model.namespace}/{model.model}: {detail}")
         if model.phase is not ModelPhase.SERVING:
-            return Progressing(str(model.phase), f"{model.namespace}/{model.model} is on its way")
+            return Progressing(str(model.phase), f"{model.namespace}/{model.model}: {model.message or 'on its way'}")
     return Ready("Serving", summary(serving) or "nothing is assigned")

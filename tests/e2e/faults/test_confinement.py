@@ -91,7 +91,7 @@ def as_site(world, tmp_path) -> Callable[..., subprocess.CompletedProcess[str]]:
     return lambda *args: world.hub.run([str(world.lab.programs["kubectl"]), f"--kubeconfig={path}", *args])
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def other_site(world: World):
     """Site-b, let in at the hub: it has a namespace, an assignment and a grant there, and no cluster."""
     edge_site = {

@@ -56,8 +56,6 @@ def test_a_node_that_loses_the_store_in_the_middle_of_a_rollout(world):
         site.join()
     try:
         assert store.endpoint in world.wait_trouble(world.node_status, "Reconciling", "StoreUnavailable")
-        with world.login_page():
-            assert "proxy" in world.wait_trouble(world.node_status, "Reconciling", "StoreAnswersWithPage")
     finally:
         store.start()
     world.wait_healed(version)
@@ -101,6 +99,7 @@ def test_a_disk_too_small(world):
         version = world.apply(bundle)
         message = world.wait_trouble(world.node_status, "Stalled", "DiskTooSmall")
         assert "free space" in message
+        wait_for("the hub says so, too", lambda: "DiskTooSmall" in world.site_message(), seconds=TOLD_WITHIN)
     finally:
         filler.unlink()
     world.wait_healed(version)

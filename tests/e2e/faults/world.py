@@ -144,6 +144,11 @@ class World:
         """Status of the site's RuntimeNode."""
         return self.story.node_status(SITE)
 
+    def site_message(self) -> str:
+        """What the hub says of the site besides its being reachable."""
+        message: str = conditions(self.story.hub.site(SITE).get("status", {})).get("Ready", {}).get("message", "")
+        return message
+
     def grant(self) -> StoreGrant:
         """What the hub lets the site do at the store right now."""
         return _grant(self.hub, f"skerry-site-{SITE}")

@@ -106,7 +106,7 @@ class HubView:
     def _wait(
         self, what: str, condition: Callable[[], bool], seconds: float, gone: Callable[[], str | None] | None = None
     ) -> None:
-        wait_for(what, condition, seconds=seconds, every=0.5, gone=gone)
+        wait_for(what, condition, seconds=seconds, every=1, gone=gone)
 
 
 def release_name(version: str) -> str:

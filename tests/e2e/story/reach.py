@@ -1,28 +1,32 @@
-"""How clients of a site reach its runtime: inside its network, or, at a cluster of one's own, by port-forwarding."""
+"""How clients of a site reach its runtime: inside its network, or, at a cluster of one's own, through its API server.
+
+`kubectl proxy` and not `port-forward`, which gives up for good at the first connection that is reset.
+"""
 
 import re
 import subprocess
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from tests.cluster.lab import Cluster, LabError
 from tests.e2e.story.platform import MODEL, ROOT, RUNTIME
 
-_FORWARDING = re.compile(r"Forwarding from 127\.0\.0\.1:(\d+)")
+_SERVING = re.compile(r"Starting to serve on (127\.0\.0\.1:\d+)")
+_SERVICE = f"api/v1/namespaces/{RUNTIME}/services/skerry-inference:80/proxy"
 
 
 @dataclass
 class Reach:
-    """The way to one site's runtime. The lab's sites have networks that can be entered; others are forwarded."""
+    """The way to one site's runtime. The lab's sites have networks that can be entered, others have not."""
 
     cluster: Cluster
-    _forward: subprocess.Popen[str] | None = None
-    _port: int = field(default=0)
+    _proxy: subprocess.Popen[str] | None = None
+    _address: str = ""
 
     def url(self) -> str:
         """URL of the story's model, good for processes started by `popen` and `run`."""
-        return f"http://{self._authority()}/v2/models/{MODEL}/infer"
+        return f"http://{self._service()}/v2/models/{MODEL}/infer"
 
     def popen(self, argv: Sequence[str], **options: Any) -> subprocess.Popen[Any]:
         """Start a client from the project's root."""
@@ -36,32 +40,29 @@ class Reach:
         return subprocess.run(argv, cwd=ROOT, timeout=timeout, capture_output=True, text=True, check=False)
 
     def close(self) -> None:
-        """Stop forwarding."""
-        if self._forward is not None:
-            self._forward.terminate()
-            self._forward.wait(timeout=10)
-            self._forward = None
+        """Stop the proxy."""
+        if self._proxy is not None:
+            self._proxy.terminate()
+            self._proxy.wait(timeout=10)
+            self._proxy = None
 
-    def _authority(self) -> str:
+    def _service(self) -> str:
         if self.cluster.hands:
             return self.cluster.kubectl(
                 "get", "service", "skerry-inference", f"--namespace={RUNTIME}", "--output=jsonpath={.spec.clusterIP}"
             ).stdout
-        if self._forward is None or self._forward.poll() is not None:
-            self._forward, self._port = self._start_forwarding()
-        return f"127.0.0.1:{self._port}"
+        if self._proxy is None:
+            self._start_proxy()
+        return f"{self._address}/{_SERVICE}"
 
-    def _start_forwarding(self) -> tuple[subprocess.Popen[str], int]:
-        process = subprocess.Popen(
-            [
-                str(self.cluster.programs["kubectl"]), f"--kubeconfig={self.cluster.kubeconfig}",
-                "port-forward", f"--namespace={RUNTIME}", "service/skerry-inference", ":80",
-            ],
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        )  # fmt: skip
-        assert process.stdout is not None
-        said = process.stdout.readline()
-        if not (match := _FORWARDING.match(said)):
-            process.kill()
-            raise LabError(f"{self.cluster.name}: kubectl port-forward: {said.strip()}")
-        return process, int(match[1])
+    def _start_proxy(self) -> None:
+        kubectl = [str(self.cluster.programs["kubectl"]), f"--kubeconfig={self.cluster.kubeconfig}"]
+        self._proxy = subprocess.Popen(
+            [*kubectl, "proxy", "--port=0"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        assert self._proxy.stdout is not None
+        said = self._proxy.stdout.readline()
+        if not (match := _SERVING.match(said)):
+            self._proxy.kill()
+            raise LabError(f"{self.cluster.name}: kubectl proxy: {said.strip()}")
+        self._address = match[1]
