@@ -1,7 +1,8 @@
 """A proxy that answers everything with its login page: `python -m tests.e2e.faults.login_page ADDRESS PORT`."""
 
 import sys
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
+from socketserver import ThreadingTCPServer
 
 PAGE = b"<!DOCTYPE html><html><body><form>Welcome! Please log in to use the network.</form></body></html>"
 
@@ -24,5 +25,12 @@ class LoginPage(BaseHTTPRequestHandler):
     do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = _answer  # noqa: N815 - the base class's names
 
 
+class Proxy(ThreadingTCPServer):
+    """Not the standard library's HTTP server, which looks up its own name first: here that takes ten seconds."""
+
+    allow_reuse_address = True
+    daemon_threads = True
+
+
 if __name__ == "__main__":
-    ThreadingHTTPServer((sys.argv[1], int(sys.argv[2])), LoginPage).serve_forever()
+    Proxy((sys.argv[1], int(sys.argv[2])), LoginPage).serve_forever()

@@ -173,9 +173,10 @@ class World:
         self.story.wait_answers(SITE, self.champion, 10)
 
     def wait_healed(self, version: str) -> None:
-        """Wait until a version is approved and the champion."""
+        """Wait until a version is approved and the champion, and the node is as it should be."""
         self.story.hub.wait_phase(version, "Approved", HEALED_WITHIN)
         self.story.wait_answers(SITE, version, HEALED_WITHIN)
+        wait_for("the node has settled", lambda: not any(trouble(self.node_status())), seconds=HEALED_WITHIN, every=0.5)
         self.champion = version
 
     def pods(self) -> dict[tuple[str, str], tuple[str, int]]:
@@ -254,9 +255,11 @@ def _clusters(lab: Lab, say: Callable[[str], None]) -> None:
     if any(_is_used(cluster) for cluster in lab.clusters.values()):
         lab.down(progress=say)
     lab.up(clusters=("hub", SITE), progress=say)
-    for archive in product_images(ImageBuilder(lab.layout.cache, say), ROOT).values():
-        for name in ("hub", SITE):
-            lab.clusters[name].import_images(archive)
+    images = product_images(ImageBuilder(lab.layout.cache, say), ROOT)
+    # Loading an image takes seconds; the hub runs the operator alone.
+    wanted = {"hub": [tag for tag in images if "operator" in tag], SITE: list(images)}
+    with ThreadPoolExecutor(len(wanted)) as pool:
+        list(pool.map(lambda name: [lab.clusters[name].import_images(images[tag]) for tag in wanted[name]], wanted))
     site = lab.clusters[SITE]
     assert isinstance(site, LabCluster)
     site.mount_small_disk(DISK, DISK_BYTES)

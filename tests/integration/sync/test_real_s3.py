@@ -36,7 +36,7 @@ def test_blobs_come_and_the_log_goes(world, kube, store):  # noqa: F811
     kube.grant(encoded(grant(store)))
     world.start_here()
     world.wait("all blobs", lambda: world.has(*BLOBS))
-    prefix = f"sites/site-a/events/node-1/{log.identity.epoch}/"
+    prefix = f"sites/site-a/events/node-1/{log.epoch}/"
     world.wait("both batches", lambda: len(list(store.list(prefix))) == 2)
     stored = [item for info in store.list(prefix) for item in records_of(b"".join(store.get(info.key)))]
     assert stored == log.appended

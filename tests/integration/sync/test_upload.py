@@ -32,7 +32,7 @@ def test_batches_carry_the_log_and_uploaded_segments_go(world, store, log):
     newest = segment_firsts(world.root / "inference/log")[-1]
     world.start_here()
     world.wait("everything uploaded", lambda: stored(store) == log.appended)
-    epoch = log.identity.epoch
+    epoch = log.epoch
     assert sorted(store.objects) == [
         f"{PREFIX}events/node-1/{epoch}/{first:020d}-{last:020d}.jsonl.zst"
         for first, last in ((1, 1000), (1001, 2000), (2001, 2500))
