@@ -79,7 +79,8 @@ class Cluster:
         check: bool,
         seconds: float,
     ) -> subprocess.CompletedProcess[str]:
-        argv = [*self._command_prefix(), str(self.programs[program]), f"--kubeconfig={self.kubeconfig}", *args]
+        # An administrator's machine is elsewhere: on this one kubectl doesn't take a core from what serves.
+        argv = ["nice", *self._command_prefix(), str(self.programs[program]), f"--kubeconfig={self.kubeconfig}", *args]
         done = subprocess.run(
             argv, input=text, capture_output=True, text=True, timeout=seconds, check=False, env=self._environ()
         )

@@ -6,11 +6,12 @@ import json
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -144,11 +145,6 @@ class World:
         """Status of the site's RuntimeNode."""
         return self.story.node_status(SITE)
 
-    def site_message(self) -> str:
-        """What the hub says of the site besides its being reachable."""
-        message: str = conditions(self.story.hub.site(SITE).get("status", {})).get("Ready", {}).get("message", "")
-        return message
-
     def grant(self) -> StoreGrant:
         """What the hub lets the site do at the store right now."""
         return _grant(self.hub, f"skerry-site-{SITE}")
@@ -194,9 +190,10 @@ class World:
         """Whatever happens inside: no request fails, and no pod is replaced or restarted."""
         pods, begun = self.pods(), time.time()
         yield
-        traffic = self.story.traffic[SITE]
-        assert [entry for entry in traffic.since(begun) if entry.failure] == []
-        assert len(traffic.since(begun)) > 0
+        asked = self.story.traffic[SITE].since(begun)
+        failures = [entry.failure for entry in asked if entry.failure]
+        assert asked
+        assert not failures, f"{len(failures)} of {len(asked)} requests failed, first: {failures[0]}"
         assert self.pods() == pods
 
 
@@ -225,15 +222,18 @@ def installed(lab: Lab) -> Iterator[World]:
     shutil.rmtree(WORK, ignore_errors=True)
     WORK.mkdir(parents=True)
     narrator = Narrator()
-    with PrivateSigstore.start(WORK / "sigstore") as sigstore, ThreadPoolExecutor(1) as desk:
+    with PrivateSigstore.start(WORK / "sigstore") as sigstore, ThreadPoolExecutor(2) as aside:
         author = Author(WORK, sigstore)
         (WORK / "trust_config.json").write_bytes(sigstore.trust_config_json)
-        first = desk.submit(author.make, FIRST)
-        _clusters(lab, narrator.say)
+        first = aside.submit(author.make, FIRST)
+        images = _clusters(lab, narrator.say)
+        site_is_ready = aside.submit(_prepare_site, lab, images)
         platform = Platform(lab, sigstore, WORK)
         platform.make_keys()
         platform.make_bucket()
+        lab.clusters["hub"].import_images(next(archive for tag, archive in images.items() if "operator" in tag))
         platform.install_hub()
+        site_is_ready.result()
         platform.add_site(SITE)
         first.result()
         world = World(Story(lab, platform, author, narrator, WORK))
@@ -251,18 +251,20 @@ def installed(lab: Lab) -> Iterator[World]:
             traffic.stop()
 
 
-def _clusters(lab: Lab, say: Callable[[str], None]) -> None:
+def _clusters(lab: Lab, say: Callable[[str], None]) -> dict[str, Path]:
+    """Bring up fresh clusters; the images that go onto them, archives by tag."""
     if any(_is_used(cluster) for cluster in lab.clusters.values()):
         lab.down(progress=say)
     lab.up(clusters=("hub", SITE), progress=say)
-    images = product_images(ImageBuilder(lab.layout.cache, say), ROOT)
-    # Loading an image takes seconds; the hub runs the operator alone.
-    wanted = {"hub": [tag for tag in images if "operator" in tag], SITE: list(images)}
-    with ThreadPoolExecutor(len(wanted)) as pool:
-        list(pool.map(lambda name: [lab.clusters[name].import_images(images[tag]) for tag in wanted[name]], wanted))
+    return product_images(ImageBuilder(lab.layout.cache, say), ROOT)
+
+
+def _prepare_site(lab: Lab, images: Mapping[str, Path]) -> None:
     site = lab.clusters[SITE]
     assert isinstance(site, LabCluster)
     site.mount_small_disk(DISK, DISK_BYTES)
+    for archive in images.values():
+        site.import_images(archive)
 
 
 def _is_used(cluster: Cluster) -> bool:

@@ -89,7 +89,7 @@ class HubView:
         """`kubectl skerry …`, as a user runs it; LabError with its words if it fails."""
         environ = {**os.environ, "KUBECONFIG": str(self._hub.kubeconfig), "COLUMNS": "120"}
         environ["PATH"] = f"{Path(sys.executable).parent}:{environ['PATH']}"
-        command = [str(self._hub.programs["kubectl"]), "skerry", *arguments]
+        command = ["nice", str(self._hub.programs["kubectl"]), "skerry", *arguments]
         done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60, check=False)
         if done.returncode != 0:
             raise LabError(f"kubectl skerry {' '.join(arguments)}: exit {done.returncode}: {done.stderr.strip()}")

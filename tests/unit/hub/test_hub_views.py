@@ -10,10 +10,11 @@ from skerry_api.v1alpha1.model import Analysis, Guardrails, Model, ModelSpec
 from skerry_api.v1alpha1.modelrelease import FailedMetric, ModelRelease, ModelReleaseSpec
 from skerry_api.v1alpha1.rolloutring import RolloutRing, RolloutRingSpec, RolloutStrategy
 from skerry_api.v1alpha1.selector import LabelSelector
-from skerry_api.v1alpha1.siteassignment import ModelPhase
+from skerry_api.v1alpha1.siteassignment import ModelPhase, SiteAssignment
 from skerry_core.errors import UserMustActError
 from skerry_core.trust.keys import generate_key_pair
 from skerry_operator.hub.config import HubConfig
+from skerry_operator.hub.inventory import SiteRecord
 from skerry_operator.hub.release_status import rolled_back
 from skerry_operator.hub.rollout.defaults import analysis_limits, effective_model, effective_ring
 from skerry_operator.hub.rollout.ring_membership import policy_of, ring_of, rings_of
@@ -111,6 +112,33 @@ def test_what_a_site_is_waiting_for(last_seen, accepted, reachable, reason):
     )
     found = {each.type: each for each in status.conditions}
     assert (found["Reachable"].status, found["Ready"].reason) == (reachable, reason)
+
+
+@pytest.mark.parametrize(
+    ("told", "said"), [("DiskTooSmall: 8 more bytes are needed", "DiskTooSmall: 8 more"), ("", "on its way")]
+)
+def test_what_keeps_a_model_from_a_site_is_said_at_the_hub(told, said):
+    report = {"namespace": "f", "model": "har", "phase": "Downloading", "message": told}
+    serial = {"incarnation": 1, "n": 1}
+    assignment = SiteAssignment.model_validate(
+        {
+            "metadata": {"name": "current"},
+            "spec": {"envelope": "{}", "serial": serial},
+            "status": {"observedSerial": serial, "models": [report]},
+        }
+    )
+    status = site_status(
+        edge_site(),
+        SiteRecord(assignment, None),
+        last_seen=NOW,
+        max_age=timedelta(minutes=1),
+        trouble=None,
+        credential_expires=None,
+        now=NOW,
+    )
+    reconciling = next(each for each in status.conditions if each.type == "Reconciling")
+    assert reconciling.reason == "Downloading"
+    assert f"f/har: {said}" in reconciling.message
 
 
 def test_the_summary_is_one_line():
