@@ -75,6 +75,7 @@ class Lab:
         names = _checked(clusters)
         start = time.monotonic()
         requirements.ensure(requirements.CLUSTER_COMMANDS, progress, cni=True)
+        requirements.ensure_inotify(progress)
         self._find_programs(progress)
         with self._lock(progress):
             self._refuse_other_state()

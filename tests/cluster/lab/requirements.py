@@ -31,6 +31,8 @@ IMAGE_COMMANDS = {"buildah": "buildah", "debootstrap": "debootstrap"}
 _CNI_FOLDERS = ("/opt/cni/bin", "/usr/lib/cni", "/usr/libexec/cni")
 _CNI_PLUGINS = ("bridge", "host-local", "loopback", "portmap")
 _CNI_PACKAGE = "containernetworking-plugins"
+_INOTIFY = Path("/proc/sys/fs/inotify/max_user_instances")
+_INOTIFY_INSTANCES = 1024
 STILL_RUNS = "`make test-fast` runs without, and CONTEXTS=hub,site-a,… uses clusters of your own."
 
 
@@ -88,6 +90,25 @@ def ensure(commands: Mapping[str, str], progress: Callable[[str], None], *, cni:
     _apt_install(packages)
     if still := _missing_packages(commands, cni=cni):
         raise RequirementMissingError(f"apt-get could not bring: {', '.join(still)}. {STILL_RUNS}")
+
+
+def ensure_inotify(progress: Callable[[str], None], setting: Path = _INOTIFY) -> None:
+    """Raise the limit on inotify instances if it is too low for several kubelets; it stays raised.
+
+    Kernels give a user 128, a cluster takes about 15, and a kubelet that gets none exits. kind asks its users for the
+    same. Raises RequirementMissingError if it can't be raised.
+    """
+    limit = int(setting.read_text())
+    if limit >= _INOTIFY_INSTANCES:
+        return
+    try:
+        setting.write_text(f"{_INOTIFY_INSTANCES}\n")
+    except OSError as error:
+        raise RequirementMissingError(
+            f"fs.inotify.max_user_instances is {limit} and can't be raised to {_INOTIFY_INSTANCES}: {error}. "
+            f"{STILL_RUNS}"
+        ) from error
+    progress(f"raised fs.inotify.max_user_instances from {limit} to {_INOTIFY_INSTANCES}: a cluster takes about 15")
 
 
 def _missing_packages(commands: Mapping[str, str], *, cni: bool) -> list[str]:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.lab import __main__, requirements
+from tests.cluster.lab import RequirementMissingError, __main__, requirements
 from tests.cluster.lab.requirements import CLUSTER_COMMANDS, cni_folder, machine_lacks, packages_for
 
 
@@ -70,3 +70,25 @@ def test_cni_folder_must_be_complete(tmp_path: Path) -> None:
             (folder / plugin).touch()
     assert cni_folder([str(half)]) is None
     assert cni_folder([str(half), str(whole)]) == str(whole)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "lines"), [("128\n", "1024\n", 1), ("1024\n", "1024\n", 0), ("8192\n", "8192\n", 0)]
+)
+def test_the_inotify_limit_is_only_ever_raised(tmp_path, before, after, lines):
+    setting, said = tmp_path / "max_user_instances", []
+    setting.write_text(before)
+    requirements.ensure_inotify(said.append, setting)
+    assert (setting.read_text(), len(said)) == (after, lines)
+
+
+def test_an_inotify_limit_that_cannot_be_raised_is_told_in_one_line(tmp_path):
+    class Fixed:
+        def read_text(self):
+            return "128\n"
+
+        def write_text(self, _text):
+            raise PermissionError(1, "not permitted")
+
+    with pytest.raises(RequirementMissingError, match="max_user_instances is 128"):
+        requirements.ensure_inotify(lambda _line: None, Fixed())
