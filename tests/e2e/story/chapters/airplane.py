@@ -36,6 +36,7 @@ def _reach_site_b_canary(story: Story) -> None:
         lambda: any(entry.version == VERSION for entry in traffic.since(applied)),
         seconds=180,
     )
+    wait_for("site-b's node says so", lambda: story.node_phase("site-b") == "Canary", seconds=8)
 
 
 def _cut_and_judge(story: Story) -> None:
