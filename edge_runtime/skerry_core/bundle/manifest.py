@@ -7,7 +7,6 @@ from pydantic import Field, StringConstraints
 
 from skerry_api.v1alpha1.fields import ApiModel, Digest, Fraction, Name, SemVer, Timestamp
 
-MEDIA_TYPE = "application/vnd.skerry.manifest.v1+json"
 REFERENCE_MEDIA_TYPE = "application/vnd.skerry.bundle.v1+json"
 PREDICATE_TYPE = "https://skerry.dev/model-manifest/v1"
 MAX_MANIFEST_BYTES = 1 << 20

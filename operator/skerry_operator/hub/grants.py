@@ -5,17 +5,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from skerry_api.kinds import SITE_NAMESPACE_PREFIX
+from skerry_api.kinds import GRANT_KEY, GRANT_SECRET
 from skerry_core.assignment.document import AssignmentDocument, ReleaseRef
 from skerry_core.bundle.manifest import MAX_MANIFEST_BYTES, Manifest
 from skerry_core.store.blobs import read_blob
 from skerry_core.store.grant import S3GrantIssuer, renew_at
 from skerry_core.store.port import Store
+from skerry_operator.hub.site_namespace import namespace_of
 from skerry_operator.kube.api import JsonObject, KubeApi
 from skerry_operator.kube.resources import SECRETS
 
-GRANT_SECRET = "store-grant"  # noqa: S105 - its name
-GRANT_KEY = "grant.json"
 _LOOK_EVERY = timedelta(minutes=1)
 
 
@@ -74,7 +73,7 @@ class GrantKeeper:
         if now < self._looked[site] + _LOOK_EVERY:
             return False
         self._looked[site] = now
-        return self._kube.get(SECRETS, GRANT_SECRET, SITE_NAMESPACE_PREFIX + site) is None
+        return self._kube.get(SECRETS, GRANT_SECRET, namespace_of(site)) is None
 
     def _of_release(self, release: ReleaseRef) -> frozenset[str]:
         """Everything that serving a release takes; read once, as a digest's content never changes."""
@@ -93,7 +92,7 @@ def _secret(site: str, grant: str) -> JsonObject:
     return {
         "apiVersion": SECRETS.api_version,
         "kind": SECRETS.kind,
-        "metadata": {"name": GRANT_SECRET, "namespace": SITE_NAMESPACE_PREFIX + site},
+        "metadata": {"name": GRANT_SECRET, "namespace": namespace_of(site)},
         "type": "Opaque",
         "data": {GRANT_KEY: base64.b64encode(grant.encode()).decode()},
     }

@@ -6,20 +6,19 @@ from collections.abc import Iterator
 
 from pydantic import ValidationError
 
-from skerry_api.kinds import SITE_NAMESPACE_PREFIX
+from skerry_api.kinds import ASSIGNMENT_NAME, GRANT_KEY, GRANT_SECRET, SITE_NAMESPACE_PREFIX
 from skerry_api.v1alpha1.siteassignment import SiteAssignmentSpec, SiteAssignmentStatus
 from skerry_core.errors import WaitError
 from skerry_operator.kube.api import KubeApi
 from skerry_operator.kube.errors import NotServedError
 from skerry_operator.kube.resources import SECRETS, SITE_ASSIGNMENTS
 from skerry_operator.link.port import Downlink
-from skerry_operator.site.names import ASSIGNMENT, STORE_GRANT
 
 # A watch that died without a word (NAT timeout, pulled cable) is noticed when its time is up at the latest; drawn, so
 # that sites which lost the hub together don't come back in step.
 _WATCH_SECONDS = (45.0, 75.0)
 
-_WATCHED = {Downlink.ASSIGNMENT: (SITE_ASSIGNMENTS, ASSIGNMENT), Downlink.GRANT: (SECRETS, STORE_GRANT)}
+_WATCHED = {Downlink.ASSIGNMENT: (SITE_ASSIGNMENTS, ASSIGNMENT_NAME), Downlink.GRANT: (SECRETS, GRANT_SECRET)}
 
 
 def hub_namespace(site: str) -> str:
@@ -36,7 +35,7 @@ class HubApiLink:
         self._watch_seconds = watch_seconds
 
     def latest(self) -> SiteAssignmentSpec | None:
-        found = self._hub.get(SITE_ASSIGNMENTS, ASSIGNMENT, self._namespace)
+        found = self._hub.get(SITE_ASSIGNMENTS, ASSIGNMENT_NAME, self._namespace)
         if found is None:
             return None
         try:
@@ -45,8 +44,8 @@ class HubApiLink:
             raise WaitError("AssignmentMalformed", f"the hub's SiteAssignment can't be read: {error}") from error
 
     def upload_grant(self) -> bytes | None:
-        found = self._hub.get(SECRETS, STORE_GRANT, self._namespace)
-        content = ((found or {}).get("data") or {}).get("grant.json")
+        found = self._hub.get(SECRETS, GRANT_SECRET, self._namespace)
+        content = ((found or {}).get("data") or {}).get(GRANT_KEY)
         return None if content is None else base64.b64decode(content)
 
     def watch(self, what: Downlink) -> Iterator[None]:
@@ -60,7 +59,7 @@ class HubApiLink:
 
     def report(self, status: SiteAssignmentStatus) -> None:
         body = {
-            "metadata": {"name": ASSIGNMENT, "namespace": self._namespace},
+            "metadata": {"name": ASSIGNMENT_NAME, "namespace": self._namespace},
             "status": status.to_wire(),
         }
         try:

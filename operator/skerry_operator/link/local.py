@@ -4,13 +4,13 @@ import base64
 
 from pydantic import ValidationError
 
+from skerry_api.kinds import ASSIGNMENT_NAME, GRANT_KEY, GRANT_SECRET, RUNTIME_NAMESPACE
 from skerry_api.v1alpha1.siteassignment import Serial, SiteAssignmentSpec
 from skerry_operator.kube.api import JsonObject, KubeApi
 from skerry_operator.kube.errors import InvalidObjectError
 from skerry_operator.kube.resources import SECRETS, SITE_ASSIGNMENTS
-from skerry_operator.site.names import ASSIGNMENT, RUNTIME_NAMESPACE, STORE_GRANT
 
-_MIRROR = {"name": ASSIGNMENT, "namespace": RUNTIME_NAMESPACE}
+_MIRROR = {"name": ASSIGNMENT_NAME, "namespace": RUNTIME_NAMESPACE}
 
 
 class LocalMirror:
@@ -21,7 +21,7 @@ class LocalMirror:
 
     def assignment(self) -> SiteAssignmentSpec | None:
         """The mirrored assignment; None if there is none, or none that can be read."""
-        found = self._kube.get(SITE_ASSIGNMENTS, ASSIGNMENT, RUNTIME_NAMESPACE)
+        found = self._kube.get(SITE_ASSIGNMENTS, ASSIGNMENT_NAME, RUNTIME_NAMESPACE)
         try:
             return None if found is None else SiteAssignmentSpec.model_validate(found.get("spec"))
         except ValidationError:
@@ -37,10 +37,10 @@ class LocalMirror:
         try:
             self._kube.apply(SITE_ASSIGNMENTS, body)
         except InvalidObjectError:
-            found = self._kube.get(SITE_ASSIGNMENTS, ASSIGNMENT, RUNTIME_NAMESPACE)
+            found = self._kube.get(SITE_ASSIGNMENTS, ASSIGNMENT_NAME, RUNTIME_NAMESPACE)
             if found is None or not _is_ahead(found, spec):
                 raise
-            self._kube.delete(SITE_ASSIGNMENTS, ASSIGNMENT, RUNTIME_NAMESPACE)
+            self._kube.delete(SITE_ASSIGNMENTS, ASSIGNMENT_NAME, RUNTIME_NAMESPACE)
             self._kube.apply(SITE_ASSIGNMENTS, body)
             if "status" in found:
                 self._kube.apply(SITE_ASSIGNMENTS, {"metadata": dict(_MIRROR), "status": found["status"]}, "status")
@@ -50,9 +50,9 @@ class LocalMirror:
         self._kube.apply(
             SECRETS,
             {
-                "metadata": {"name": STORE_GRANT, "namespace": RUNTIME_NAMESPACE},
+                "metadata": {"name": GRANT_SECRET, "namespace": RUNTIME_NAMESPACE},
                 "type": "Opaque",
-                "data": {"grant.json": base64.b64encode(content).decode()},
+                "data": {GRANT_KEY: base64.b64encode(content).decode()},
             },
         )
 

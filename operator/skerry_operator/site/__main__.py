@@ -8,6 +8,7 @@ import threading
 import kopf
 import structlog
 
+from skerry_api.kinds import RUNTIME_NAMESPACE
 from skerry_core.errors import SkerryError
 from skerry_core.verdict.thresholds import judge
 from skerry_operator import log_lines
@@ -19,7 +20,6 @@ from skerry_operator.link.loop import LinkLoop
 from skerry_operator.link.outbox import Outbox
 from skerry_operator.link.session import Dialer, HubAddress, HubSession
 from skerry_operator.site import handlers
-from skerry_operator.site.names import RUNTIME_NAMESPACE
 from skerry_operator.site.observer import Observer
 from skerry_operator.site.runtime import Runtime
 from skerry_operator.site.scrape import Scraper

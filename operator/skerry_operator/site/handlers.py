@@ -10,9 +10,9 @@ from typing import Any
 
 import kopf
 
+from skerry_api.kinds import ASSIGNMENT_NAME
 from skerry_api.v1alpha1.fields import GROUP, VERSION
 from skerry_operator.kube.api import FIELD_MANAGER
-from skerry_operator.site.names import ASSIGNMENT
 
 
 def configure(settings: kopf.OperatorSettings) -> None:
@@ -35,7 +35,7 @@ def register(registry: kopf.OperatorRegistry, wake: Callable[[], None]) -> None:
 
     async def assignment_changed(name: str | None, meta: kopf.Meta, **_: Any) -> None:
         # Our own writes of the status leave the generation alone.
-        if name == ASSIGNMENT and meta.get("generation") not in seen:
+        if name == ASSIGNMENT_NAME and meta.get("generation") not in seen:
             seen.clear()
             seen.add(meta.get("generation"))
             wake()

@@ -1,10 +1,5 @@
 """Names of the objects that a site consists of; the chart `skerry-site` and the runtime use the same."""
 
-from skerry_api.kinds import ASSIGNMENT_NAME
-
-RUNTIME_NAMESPACE = "skerry-runtime"
-ASSIGNMENT = ASSIGNMENT_NAME
-STORE_GRANT = "store-grant"
 HUB_CREDENTIAL = "hub-credential"
 RUNTIME = "skerry-runtime"
 INFERENCE_SERVICE = "skerry-inference"

@@ -9,6 +9,7 @@ from typing import Any
 import structlog
 from pydantic import ValidationError
 
+from skerry_api.kinds import ASSIGNMENT_NAME, RUNTIME_NAMESPACE
 from skerry_api.v1alpha1.runtimenode import RuntimeNodeStatus
 from skerry_api.v1alpha1.siteassignment import SiteAssignmentStatus
 from skerry_core.assignment.document import AssignmentDocument
@@ -19,7 +20,7 @@ from skerry_operator.kube.resources import PODS, RUNTIME_NODES, SITE_ASSIGNMENTS
 from skerry_operator.link.health import LinkHealth
 from skerry_operator.link.outbox import Outbox
 from skerry_operator.site.merge import SiteView
-from skerry_operator.site.names import ASSIGNMENT, RUNTIME, RUNTIME_NAMESPACE
+from skerry_operator.site.names import RUNTIME
 from skerry_operator.site.nodes import RuntimePod, node_views, runtime_pods, written_statuses
 from skerry_operator.site.runtime import Runtime
 from skerry_operator.site.scrape import Scraper
@@ -126,7 +127,7 @@ class Observer:
         return status
 
     def _look(self) -> None:
-        found = self._kube.get(SITE_ASSIGNMENTS, ASSIGNMENT, RUNTIME_NAMESPACE)
+        found = self._kube.get(SITE_ASSIGNMENTS, ASSIGNMENT_NAME, RUNTIME_NAMESPACE)
         if found is not None:
             self._memory.mirror = self._read(found)
 
@@ -166,7 +167,7 @@ class Observer:
         return node_views(pods, self._memory.written, scraped)
 
     def _write(self, status: SiteAssignmentStatus, now: datetime) -> None:
-        metadata = {"name": ASSIGNMENT, "namespace": RUNTIME_NAMESPACE}
+        metadata = {"name": ASSIGNMENT_NAME, "namespace": RUNTIME_NAMESPACE}
         self._kube.apply(SITE_ASSIGNMENTS, {"metadata": metadata, "status": status.to_wire()}, "status")
         self._memory.written_at = now
 

@@ -6,6 +6,7 @@ A change of models must never change this template: it would restart pods that s
 
 from typing import Any
 
+from skerry_api.kinds import RUNTIME_NAMESPACE
 from skerry_api.v1alpha1.siteclass import Resources
 from skerry_core.assignment.document import AssignmentDocument, RuntimeTemplate
 from skerry_operator.site.names import (
@@ -14,7 +15,6 @@ from skerry_operator.site.names import (
     INFERENCE_SERVICE,
     RUNTIME,
     RUNTIME_LABELS,
-    RUNTIME_NAMESPACE,
     SYNC_PORT,
     TRUST,
 )
