@@ -32,7 +32,7 @@ def contents(path: Path) -> list[ArchivedImage]:
         with tarfile.open(path) as archive:
             images = []
             for entry in json.loads(_read(archive, "manifest.json")):
-                names = tuple(normal_name(name) for name in entry["RepoTags"] or ())
+                names = tuple(entry["RepoTags"] or ())
                 config = _read(archive, entry["Config"])
                 images.append(ArchivedImage(names, hashlib.sha256(config).hexdigest()))
     except (OSError, tarfile.TarError, KeyError, ValueError) as error:
@@ -47,14 +47,15 @@ def _read(archive: tarfile.TarFile, member: str) -> bytes:
     return file.read()
 
 
-def normal_name(name: str) -> str:
-    """Give an image's full name as containerd files it: ``app:1`` is ``docker.io/library/app:1``."""
-    first, slash, rest = name.partition("/")
-    if not slash:
-        name = f"docker.io/library/{name}"
-    elif not ("." in first or ":" in first or first == "localhost"):
-        name = f"docker.io/{first}/{rest}"
-    return name if ":" in name.rpartition("/")[2] else f"{name}:latest"
+def names_of(filed: str) -> tuple[str, ...]:
+    """Names that an image may have been imported by, of the one that containerd files it under.
+
+    containerd puts its default domain, and a folder where there is none, before a short name.
+    """
+    domain, slash, rest = filed.partition("/")
+    if not slash or "." not in domain:
+        return (filed,)
+    return (filed, rest, rest.removeprefix("library/"))
 
 
 def write_single_program(path: Path, image: str, program: Path) -> None:

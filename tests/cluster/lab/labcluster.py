@@ -202,9 +202,9 @@ class LabCluster(Cluster):
         return True
 
     def _image_digests(self) -> dict[str, str]:
-        """Digest that containerd files each image under, by full name."""
+        """Digest that containerd files each image under, by every name that it may have been imported by."""
         rows = [line.split() for line in self.ctr("images", "list").splitlines()[1:]]
-        return {row[0]: row[2] for row in rows if len(row) > 2}
+        return {name: row[2] for row in rows if len(row) > 2 for name in archive.names_of(row[0])}
 
     def _import_pause(self) -> None:
         tar = self.spec.folder / "pause.tar"

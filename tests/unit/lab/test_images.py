@@ -69,17 +69,15 @@ def test_missing_source_is_named(context: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "full"),
+    ("filed", "names"),
     [
-        ("app:1", "docker.io/library/app:1"),
-        ("team/app:1", "docker.io/team/app:1"),
-        ("localhost/app:1", "localhost/app:1"),
-        ("example.test:5000/app:1", "example.test:5000/app:1"),
-        ("app", "docker.io/library/app:latest"),
+        ("example.test/library/app:1", {"example.test/library/app:1", "library/app:1", "app:1"}),
+        ("example.test/team/app:1", {"example.test/team/app:1", "team/app:1"}),
+        ("localhost/app:1", {"localhost/app:1"}),
     ],
 )
-def test_normal_name(name: str, full: str) -> None:
-    assert archive.normal_name(name) == full
+def test_names_that_an_image_may_have_been_imported_by(filed: str, names: set[str]) -> None:
+    assert set(archive.names_of(filed)) == names
 
 
 def test_archive_of_one_program_reads_back_and_is_reproducible(tmp_path: Path) -> None:
