@@ -23,7 +23,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: set PYTHON="; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[operator,edge,cli]' --group dev
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[operator,edge,ingest,distributed,cli]' --group dev
 	@touch $@
 
 .PHONY: generate

@@ -13,6 +13,7 @@ from skerry_api.v1alpha1.rolloutring import RolloutRing
 from skerry_api.v1alpha1.runtimenode import RuntimeNode
 from skerry_api.v1alpha1.siteassignment import SiteAssignment
 from skerry_api.v1alpha1.siteclass import SiteClass
+from skerry_api.v1alpha1.syncpolicy import SyncPolicy
 from skerry_api.v1alpha1.trustpolicy import TrustPolicy
 
 SITE_NAMESPACE_PREFIX = "skerry-site-"
@@ -128,6 +129,22 @@ KINDS = (
             _STATUS,
         ),
         rules=(_label("a RolloutRing"),),
+    ),
+    Kind(
+        SyncPolicy,
+        "syncpolicies",
+        ("spol",),
+        Scope.NAMESPACED,
+        columns=(
+            Column("Sites", ".status.sites", ColumnType.INTEGER),
+            Column("Updated", ".status.updatedSites", ColumnType.INTEGER),
+            _READY,
+            Column("Reason", _condition("Ready", "reason")),
+            _AGE,
+            Column("Digest", ".status.digest", wide=True),
+            _STATUS,
+        ),
+        rules=(_label("a SyncPolicy"),),
     ),
     Kind(
         TrustPolicy,

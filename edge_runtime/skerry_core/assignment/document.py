@@ -76,12 +76,18 @@ class RuntimeTemplate(ApiModel):
 
 
 class AssignmentDocument(ApiModel):
-    """Everything one site is told. A model that is missing changes nothing; only `removals` removes."""
+    """Everything one site is told. A model that is missing changes nothing; only `removals` removes.
+
+    `trust_policy` and `sync_policy` are digests of blobs: of a sealed envelope, and of the canonical bytes of a
+    `SyncPolicyDocument`. Without a sync policy nodes go on with the last one that they had, and with the default one
+    if they never had any.
+    """
 
     site: Name
     serial: Serial
     issued_at: Timestamp
     trust_policy: Digest
+    sync_policy: Digest | None = None
     runtime: RuntimeTemplate
     models: tuple[ModelAssignment, ...]
     removals: tuple[Name, ...] = ()

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from skerry_core.assignment.document import AssignmentDocument, ReleaseRef
 from skerry_core.bundle.manifest import MAX_MANIFEST_BYTES, MAX_SIGNATURE_BYTES, Manifest
+from skerry_core.sync_policy.document import MAX_DOCUMENT_BYTES
 from skerry_core.trust.policy_envelope import MAX_ENVELOPE_BYTES
 from skerry_edge.delivery.gc import Keep
 from skerry_edge.delivery.plan import Wanted
@@ -24,11 +25,13 @@ def releases(document: AssignmentDocument, quarantined: Iterable[str] = ()) -> I
 
 
 def wanted(document: AssignmentDocument, manifests: Manifests, quarantined: Iterable[str] = ()) -> tuple[Wanted, ...]:
-    """Blobs to have, in the order to fetch them: the policy, then each release's manifest, signature and files.
+    """Blobs to have, in the order to fetch them: both policies, then each release's manifest, signature and files.
 
     A manifest's files are unknown until it is there, so this is asked again after each download.
     """
     blobs = [Wanted(document.trust_policy, MAX_ENVELOPE_BYTES)]
+    if document.sync_policy is not None:
+        blobs.append(Wanted(document.sync_policy, MAX_DOCUMENT_BYTES))
     for release in releases(document, quarantined):
         blobs.append(Wanted(release.digest, MAX_MANIFEST_BYTES))
         blobs.append(Wanted(release.signature, MAX_SIGNATURE_BYTES))

@@ -35,6 +35,7 @@ def compose(
     told: Mapping[ModelName, SiteTarget],
     policies: Mapping[ModelName, ModelPolicy],
     trust_policy: str,
+    sync_policy: str | None,
     runtime: RuntimeTemplate,
     serial: Serial,
     now: datetime,
@@ -42,6 +43,7 @@ def compose(
     """The next document; the current one itself if nothing in it would change.
 
     Entries of models that are gone, or aren't for this site any more, stay as they are: only `removals` remove (law 2).
+    So does the sync policy while no published one claims the site (`sync_policy` is None).
     """
     entries = {(entry.namespace, entry.name): entry for entry in (current.models if current else ())}
     for name in entries.keys() | told.keys():
@@ -56,6 +58,7 @@ def compose(
         serial=serial,
         issued_at=now,
         trust_policy=trust_policy,
+        sync_policy=sync_policy or (current.sync_policy if current else None),
         runtime=runtime,
         models=tuple(entries[name] for name in sorted(entries)),
         removals=current.removals if current else (),

@@ -7,11 +7,11 @@ from typing import Self
 
 from skerry_core.errors import UserMustActError
 from skerry_core.store.grant import S3GrantIssuer
-from skerry_core.store.key_folder import ACCESS_KEY_FILE, SECRET_KEY_FILE
 from skerry_core.store.location import S3Access, open_store
 from skerry_core.store.port import Store
 from skerry_core.store.s3 import S3Store
 from skerry_core.trust import keys
+from skerry_operator.store_settings import needed, read_mounted, store_access
 
 
 @dataclass(frozen=True)
@@ -34,10 +34,10 @@ class HubConfig:
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
         """Read it all; UserMustActError names what is missing or can't be used."""
         trust = Path(environment.get("SKERRY_TRUST_DIR", "/etc/skerry/trust"))
-        uri = _needed(environment, "SKERRY_STORE_URI")
-        hub_key = _read(Path(environment.get("SKERRY_HUB_KEY_FILE", "/etc/skerry/hub/hub.key")))
+        uri = needed(environment, "SKERRY_STORE_URI")
+        hub_key = read_mounted(Path(environment.get("SKERRY_HUB_KEY_FILE", "/etc/skerry/hub/hub.key")))
         keys.load_private_key(hub_key)
-        access = None if uri.startswith("file:") else _access(environment)
+        access = store_access(environment, uri)
         incarnation = environment.get("SKERRY_INCARNATION", "1")
         if not incarnation.isdecimal():
             raise UserMustActError("SettingInvalid", f"SKERRY_INCARNATION is {incarnation!r}: give a whole number")
@@ -45,8 +45,8 @@ class HubConfig:
             store_uri=uri,
             access=access,
             public_endpoint=environment.get("SKERRY_STORE_PUBLIC_ENDPOINT") or (access.endpoint if access else ""),
-            trusted_root=_read(trust / "trusted_root.json"),
-            policy_key=_read(trust / "policy.pub"),
+            trusted_root=read_mounted(trust / "trusted_root.json"),
+            policy_key=read_mounted(trust / "policy.pub"),
             hub_key=hub_key,
             incarnation=int(incarnation),
         )
@@ -62,29 +62,3 @@ class HubConfig:
         store = open_store(self.store_uri, S3Access(**{**vars(self.access), "endpoint": self.public_endpoint}))
         assert isinstance(store, S3Store)
         return S3GrantIssuer(store)
-
-
-def _access(environment: Mapping[str, str]) -> S3Access:
-    ca_file = environment.get("SKERRY_STORE_CA_FILE")
-    key_folder = Path(environment.get("SKERRY_STORE_KEYS_DIR", "/etc/skerry/store-keys"))
-    for name in (ACCESS_KEY_FILE, SECRET_KEY_FILE):
-        _read(key_folder / name)
-    return S3Access(
-        endpoint=_needed(environment, "SKERRY_STORE_ENDPOINT"),
-        region=environment.get("AWS_REGION") or "us-east-1",
-        ca_file=Path(ca_file) if ca_file else None,
-        key_folder=key_folder,
-    )
-
-
-def _needed(environment: Mapping[str, str], name: str) -> str:
-    if not (value := environment.get(name, "")):
-        raise UserMustActError("SettingMissing", f"{name} is not set; the chart skerry-hub sets it")
-    return value
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise UserMustActError("FileMissing", f"{path}: {error.strerror}; the chart skerry-hub mounts it") from error

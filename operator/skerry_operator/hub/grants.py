@@ -51,7 +51,7 @@ class GrantKeeper:
 
         Raises the store's errors and those of the Kubernetes API.
         """
-        digests = frozenset().union({document.trust_policy}, *map(self._of_release, _releases(document)))
+        digests = frozenset().union(_policies(document), *map(self._of_release, _releases(document)))
         issued, key = self._issued.get(site), self._issuer.key_fingerprint()
         if (
             issued is None
@@ -81,6 +81,10 @@ class GrantKeeper:
             manifest = Manifest.model_validate_json(read_blob(self._store, release.digest, MAX_MANIFEST_BYTES))
             files = self._files[release.digest] = frozenset(entry.digest for entry in manifest.files)
         return files | {release.digest, release.signature}
+
+
+def _policies(document: AssignmentDocument) -> set[str]:
+    return {digest for digest in (document.trust_policy, document.sync_policy) if digest is not None}
 
 
 def _releases(document: AssignmentDocument) -> set[ReleaseRef]:

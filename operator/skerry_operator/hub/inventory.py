@@ -18,6 +18,7 @@ from skerry_api.v1alpha1.quarantine import Quarantine
 from skerry_api.v1alpha1.rolloutring import RolloutRing
 from skerry_api.v1alpha1.siteassignment import SiteAssignment
 from skerry_api.v1alpha1.siteclass import SiteClass
+from skerry_api.v1alpha1.syncpolicy import SyncPolicy
 from skerry_api.v1alpha1.trustpolicy import TrustPolicy
 from skerry_core.assignment.document import AssignmentDocument, ModelAssignment
 from skerry_core.trust.assignment import open_assignment
@@ -32,6 +33,7 @@ from skerry_operator.kube.resources import (
     SIGNING_REQUESTS,
     SITE_ASSIGNMENTS,
     SITE_CLASSES,
+    SYNC_POLICIES,
     TRUST_POLICIES,
     Resource,
 )
@@ -43,6 +45,7 @@ PARSERS: dict[Resource, type[ApiModel]] = {
     MODELS: Model,
     MODEL_RELEASES: ModelRelease,
     ROLLOUT_RINGS: RolloutRing,
+    SYNC_POLICIES: SyncPolicy,
     TRUST_POLICIES: TrustPolicy,
     QUARANTINES: Quarantine,
     SITE_CLASSES: SiteClass,

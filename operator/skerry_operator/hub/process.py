@@ -14,6 +14,7 @@ from skerry_api.v1alpha1.modelrelease import ModelRelease
 from skerry_api.v1alpha1.quarantine import Quarantine
 from skerry_api.v1alpha1.rolloutring import RolloutRing
 from skerry_api.v1alpha1.siteclass import SiteClass
+from skerry_api.v1alpha1.syncpolicy import SyncPolicy
 from skerry_core.errors import SkerryError
 from skerry_core.trust import keys
 from skerry_core.trust.verifier import ReleaseVerifier
@@ -28,6 +29,7 @@ from skerry_operator.hub.reconcile.release import ReleaseReconciler
 from skerry_operator.hub.reconcile.ring import reconcile_ring, reconcile_site_class
 from skerry_operator.hub.reconcile.signing_request import reconcile_signing_request
 from skerry_operator.hub.reconcile.site import SiteReconciler
+from skerry_operator.hub.reconcile.sync_policy import reconcile_sync_policy
 from skerry_operator.hub.reconcile.trust_policy import recall, reconcile_trust_policy
 from skerry_operator.hub.status import StatusWriter
 from skerry_operator.hub.workqueue import WorkQueue
@@ -41,6 +43,7 @@ from skerry_operator.kube.resources import (
     SIGNING_REQUESTS,
     SITE_ASSIGNMENTS,
     SITE_CLASSES,
+    SYNC_POLICIES,
     TRUST_POLICIES,
     Resource,
 )
@@ -49,6 +52,8 @@ _log = structlog.get_logger()
 _WORKERS = 4
 _PATROL_SECONDS = 600.0
 _RETRY_SECONDS = 5.0
+# Sites' statuses change all the time: who only counts them does so once for many.
+_SOON = 2.0
 
 Reconcile = Callable[[Key], float | None]
 
@@ -77,6 +82,7 @@ class HubProcess:
             MODEL_RELEASES: ReleaseReconciler(self.hub),
             ROLLOUT_RINGS: lambda key: reconcile_ring(self.hub, key),
             SITE_CLASSES: lambda key: reconcile_site_class(self.hub, key),
+            SYNC_POLICIES: lambda key: reconcile_sync_policy(self.hub, key),
             TRUST_POLICIES: lambda key: reconcile_trust_policy(self.hub, key),
             QUARANTINES: lambda key: reconcile_quarantine(self.hub, key),
             EDGE_SITES: SiteReconciler(self.hub),
@@ -135,6 +141,7 @@ class HubProcess:
             self._feed_models(inventory.all(Model), [key.name])
             self._add_all(SITE_CLASSES, inventory.all(SiteClass))
             self._add_all(ROLLOUT_RINGS, inventory.all(RolloutRing))
+            self._add_all(SYNC_POLICIES, inventory.all(SyncPolicy), _SOON)
             self._add_requests(key.name)
         elif key.resource is MODELS:
             # All models: a name may have become free.
@@ -142,19 +149,27 @@ class HubProcess:
             self._add_all(EDGE_SITES, inventory.all(EdgeSite))
         elif key.resource is ROLLOUT_RINGS:
             self._feed_models(inventory.all(Model), (site.metadata.name for site in inventory.all(EdgeSite)))
+        elif key.resource is SYNC_POLICIES:
+            # All policies: this one may have taken sites from a later one, or left some to it.
+            self._add_all(SYNC_POLICIES, inventory.all(SyncPolicy))
+            self._add_all(EDGE_SITES, inventory.all(EdgeSite))
         elif key.resource is SITE_CLASSES:
             self._add_all(EDGE_SITES, inventory.all(EdgeSite))
         elif key.resource is MODEL_RELEASES:
-            release = inventory.get(ModelRelease, key.name, key.namespace)
-            models = (model for model in inventory.all(Model) if model.metadata.namespace == key.namespace)
-            wanted = {release.spec.model} if release else {model.metadata.name for model in models}
-            for name in wanted:
-                self.queue.add(Key(MODELS, key.namespace, name))
+            self._follow_release(key)
         elif key.resource is QUARANTINES:
             quarantine = inventory.get(Quarantine, key.name)
             self._feed_models(inventory.all(Model), ())
             if quarantine is not None:
                 self._add_all(MODEL_RELEASES, inventory.all(ModelRelease))
+
+    def _follow_release(self, key: Key) -> None:
+        inventory = self.hub.inventory
+        release = inventory.get(ModelRelease, key.name, key.namespace)
+        models = (model for model in inventory.all(Model) if model.metadata.namespace == key.namespace)
+        wanted = {release.spec.model} if release else {model.metadata.name for model in models}
+        for name in wanted:
+            self.queue.add(Key(MODELS, key.namespace, name))
 
     def _feed_models(self, models: Iterable[Model], sites: Iterable[str]) -> None:
         models = list(models)
@@ -162,10 +177,13 @@ class HubProcess:
         self._add_all(MODELS, models)
 
     def _add_all(
-        self, resource: Resource, items: Iterable[Model | ModelRelease | EdgeSite | RolloutRing | SiteClass]
+        self,
+        resource: Resource,
+        items: Iterable[Model | ModelRelease | EdgeSite | RolloutRing | SiteClass | SyncPolicy],
+        delay: float = 0.0,
     ) -> None:
         for item in items:
-            self.queue.add(Key(resource, item.metadata.namespace or "", item.metadata.name))
+            self.queue.add(Key(resource, item.metadata.namespace or "", item.metadata.name), delay)
 
     def _add_requests(self, site: str) -> None:
         """A site that was accepted just now may have asked before."""

@@ -1,6 +1,9 @@
 """A full status of each kind, as the operators write it."""
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import yaml
 
 from skerry_api.conditions import Observation, Stalled, conditions_for
 from skerry_api.v1alpha1.condition import ConditionStatus, Status
@@ -12,8 +15,11 @@ from skerry_api.v1alpha1.rolloutring import RolloutRingEffective, RolloutRingSta
 from skerry_api.v1alpha1.runtimenode import DiskUsage, RuntimeNodeStatus
 from skerry_api.v1alpha1.siteassignment import EvidenceSummary, ModelPhase, ModelReport, Serial, SiteAssignmentStatus
 from skerry_api.v1alpha1.siteclass import SiteClassStatus
+from skerry_api.v1alpha1.syncpolicy import SyncPolicySpec, SyncPolicyStatus
 from skerry_api.v1alpha1.trustpolicy import TrustPolicyStatus
+from skerry_operator.hub.sync_policy.resolve import effective_policy
 
+VALID = Path(__file__).parent / "valid.yaml"
 AT = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
 DIGEST = "sha256:" + "a" * 64
 SERIAL = Serial(incarnation=2, n=17)
@@ -51,6 +57,10 @@ REPORT = ModelReport(
     message="Too many answers differ.",
 )
 
+SYNC_POLICY = SyncPolicySpec.model_validate(
+    next(one["spec"] for one in yaml.safe_load_all(VALID.read_text()) if one["kind"] == "SyncPolicy")
+)
+
 STATUSES: dict[str, Status] = {
     "Model": ModelStatus(
         **BASE,
@@ -81,6 +91,9 @@ STATUSES: dict[str, Status] = {
             min_reporting=100,
             evidence_max_age=timedelta(minutes=1),
         ),
+    ),
+    "SyncPolicy": SyncPolicyStatus(
+        **BASE, digest=DIGEST, sites=3, updated_sites=2, effective=effective_policy(SYNC_POLICY)
     ),
     "TrustPolicy": TrustPolicyStatus(**BASE, digest=DIGEST, serial=3, bindings=2, denied=1),
     "Quarantine": QuarantineStatus(**BASE),

@@ -209,6 +209,8 @@ def test_what_the_operators_write_is_kept_whole_and_shown(api: Api, stored: dict
         ("models.spec.analysis.failureLimit", "with which the challenger has failed. Default: 3."),
         ("modelreleases.spec.digest", "Digest of the signed manifest"),
         ("edgesites.status.conditions.type", "What is observed"),
+        ("syncpolicies.spec.tiers.windows.schedule", "cron's five fields"),
+        ("syncpolicies.status.effective.streams.maxAge", "Default: 720h."),
         ("siteassignments.spec.serial", "never goes back"),
     ],
 )

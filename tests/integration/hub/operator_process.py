@@ -71,6 +71,7 @@ class HubOperator:
             "models",
             "modelreleases",
             "rolloutrings",
+            "syncpolicies",
             "trustpolicies",
             "quarantines",
             "edgesites",

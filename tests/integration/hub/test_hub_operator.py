@@ -190,6 +190,46 @@ def test_the_policy_is_where_sites_fetch_it(hub):
     assert base64.b64decode(json.loads(envelope)["payload"])
 
 
+def sync_policy(hub, site) -> dict:
+    """The policy that a site is told, as it would fetch it."""
+    digest = site.told().sync_policy or ""
+    blob = hub.folder / "store" / "blobs" / "sha256" / digest.removeprefix("sha256:")
+    return json.loads(blob.read_text()) if digest else {}
+
+
+def test_a_sync_policy_reaches_its_sites_and_stays_there_when_it_is_deleted(hub):
+    def alerts(site) -> list[str]:
+        return [alert["name"] for alert in sync_policy(hub, site).get("alerts", [])]
+
+    def spec(alert: str, when: str = "event.data.celsius > 90.0") -> dict:
+        return {
+            "siteSelector": {"matchLabels": {"ring": "internal"}},
+            "alerts": [{"name": alert, "stream": "*", "when": when}],
+        }
+
+    hub.skerry("SyncPolicy", "floor", spec("hot"), NAMESPACE)
+    hub.until("site-a is told", lambda: alerts(hub.a) == ["hot"])
+    assert alerts(hub.b) == []
+    hub.until("it has taken it", lambda: hub.get("syncpolicies", "floor")["status"].get("updatedSites") == 1)
+    assert conditions(hub.get("syncpolicies", "floor"))["Ready"]["status"] == "True"
+    hub.skerry("SyncPolicy", "floor", spec("hotter", "event.data.celsius >"), NAMESPACE)
+    hub.until("it is stalled", lambda: "Stalled" in conditions(hub.get("syncpolicies", "floor")))
+    assert conditions(hub.get("syncpolicies", "floor"))["Stalled"]["reason"] == "ExpressionInvalid"
+    assert alerts(hub.a) == ["hot"]
+    hub.skerry("SyncPolicy", "later", spec("late"), NAMESPACE)
+    hub.until("the later one is stalled", lambda: "Stalled" in conditions(hub.get("syncpolicies", "later")))
+    stalled = conditions(hub.get("syncpolicies", "later"))["Stalled"]
+    assert stalled["reason"] == "SitesTaken"
+    assert f"ta by {NAMESPACE}/floor" in stalled["message"]
+    hub.cluster.kubectl("delete", "syncpolicies.skerry.dev", "floor", "-n", NAMESPACE)
+    hub.until("the later one has the site", lambda: alerts(hub.a) == ["late"])
+    before = hub.a.told()
+    hub.cluster.kubectl("delete", "syncpolicies.skerry.dev", "later", "-n", NAMESPACE)
+    hub.skerry("SiteClass", "lab", {"image": "skerry-edge:0.1.2"})
+    hub.until("the next assignment is out", lambda: hub.a.told().runtime.image == "skerry-edge:0.1.2")
+    assert hub.a.told().sync_policy == before.sync_policy
+
+
 def test_a_half_pushed_bundle_waits_and_heals_by_itself(hub):
     hub.skerry("Model", "har", {}, NAMESPACE)
     bundle = hub.bundle("har", "4.0.0")

@@ -12,6 +12,7 @@ CHARTS = {
         "rolloutrings",
         "siteassignments",
         "siteclasses",
+        "syncpolicies",
         "trustpolicies",
     ),
     "skerry-site": ("runtimenodes", "siteassignments"),

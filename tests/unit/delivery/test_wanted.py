@@ -2,12 +2,14 @@ import pytest
 
 from skerry_core import digest
 from skerry_core.bundle.manifest import MAX_MANIFEST_BYTES, MAX_SIGNATURE_BYTES
+from skerry_core.sync_policy.document import MAX_DOCUMENT_BYTES
 from skerry_core.trust.policy_envelope import MAX_ENVELOPE_BYTES
 from skerry_edge.delivery.wanted import keep, wanted
 from tests.unit.delivery.worlds import POLICY, Release, assignment
 
 OLD, NEW = Release("1.0.0", (b"old model",)), Release("1.1.0", (b"new model", b"labels"))
 POLICY_DIGEST = digest.of_bytes(POLICY)
+SYNC_POLICY = digest.of_bytes(b"a sync policy")
 MANIFESTS = {release.ref.digest: release.manifest for release in (OLD, NEW)}
 
 
@@ -18,6 +20,13 @@ def digests(blobs):
 def test_the_policy_comes_first_then_the_approved_release_then_the_target():
     expected = [POLICY_DIGEST, *OLD.blobs, *NEW.blobs]
     assert digests(wanted(assignment(NEW, OLD), MANIFESTS)) == expected
+
+
+def test_a_sync_policy_comes_before_any_release_and_is_kept():
+    document = assignment(NEW).model_copy(update={"sync_policy": SYNC_POLICY})
+    trust, sync, *_ = wanted(document, MANIFESTS)
+    assert (trust.digest, sync.digest, sync.limit) == (POLICY_DIGEST, SYNC_POLICY, MAX_DOCUMENT_BYTES)
+    assert SYNC_POLICY in keep(document, (), MANIFESTS).digests
 
 
 def test_files_are_wanted_once_the_manifest_tells_them():

@@ -25,6 +25,7 @@ def composed(current: AssignmentDocument | None = None, **changes) -> Assignment
         "told": {},
         "policies": {HAR: POLICY},
         "trust_policy": DIGEST,
+        "sync_policy": None,
         "runtime": RuntimeTemplate(image="skerry-edge:0.1.0", resources=RuntimeResources()),
         "serial": Serial(incarnation=1, n=current.serial.n + 1 if current else 1),
         "now": NOW,
@@ -53,6 +54,7 @@ def test_the_same_content_is_the_same_document_an_hour_later():
     [
         {"told": {HAR: told("1.1.0", "1.0.0")}},
         {"trust_policy": "sha256:" + "6" * 64},
+        {"sync_policy": "sha256:" + "6" * 64},
         {"runtime": RuntimeTemplate(image="skerry-edge:0.2.0", resources=RuntimeResources())},
         {"policies": {HAR: ModelPolicy("har", analysis_limits(Analysis(min_samples=60)))}},
         {"serial": Serial(incarnation=2, n=1)},
@@ -69,6 +71,12 @@ def test_a_model_that_is_gone_stays_as_it_was_told():
     first = composed(told={HAR: told("1.0.0"), GAIT: told("2.0.0")}, policies={HAR: POLICY, GAIT: POLICY})
     second = composed(first, policies={HAR: POLICY})
     assert second is first
+
+
+def test_a_sync_policy_that_is_gone_stays_as_it_was_told():
+    first = composed(sync_policy=DIGEST)
+    assert first.sync_policy == DIGEST
+    assert composed(first) is first
 
 
 def test_a_document_read_back_from_its_envelope_needs_no_rewriting():

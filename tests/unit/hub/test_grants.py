@@ -94,6 +94,12 @@ def test_a_site_may_read_what_it_is_assigned_and_nothing_else(keeper, kube, rele
     assert grant(kube)["upload"]["prefix"].startswith("sites/site-a/")
 
 
+def test_a_site_may_read_its_sync_policy(keeper, kube, release):
+    digest = "sha256:" + "8" * 64
+    keeper.keep("site-a", document().model_copy(update={"sync_policy": digest}), NOW)
+    assert set(grant(kube)["blobs"]) == {POLICY, digest}
+
+
 def test_a_grant_is_renewed_at_half_life_and_not_before(keeper, kube, release):
     keeper.keep("site-a", document(release), NOW)
     first = grant(kube)

@@ -6,11 +6,16 @@ import threading
 import kopf
 import pytest
 
+from skerry_api.conditions import find
+from skerry_api.v1alpha1.syncpolicy import SyncPolicy
 from skerry_core.errors import WaitError
+from skerry_core.trust.policy import PolicyDocument
 from skerry_operator.hub import handlers
 from skerry_operator.hub.config import HubConfig
+from skerry_operator.hub.hub import ActivePolicy
 from skerry_operator.hub.process import HubProcess
 from skerry_operator.kube.memory import MemoryKube
+from skerry_operator.kube.resources import EDGE_SITES, SITE_CLASSES, SYNC_POLICIES
 from tests.cluster.lab.waiting import wait_for
 from tests.sigstore_instance.fixtures import sigstore
 from tests.unit.hub.a_hub import HUB_KEY, NOW, POLICY_KEY
@@ -74,3 +79,34 @@ def test_the_patrol_survives_any_failure_and_starts_the_workers_then(process, er
     wait_for("the workers end", lambda: not hub.queue.works, seconds=10)
     with pytest.raises(kopf.PermanentError):
         probe(hub)
+
+
+def test_a_sync_policy_that_goes_leaves_its_sites_to_the_next_one(process):
+    hub = process()
+    kube, inventory = hub.hub.kube, hub.hub.inventory
+    hub.hub.trust.active = ActivePolicy(PolicyDocument(serial=1, issued_at=NOW, bindings=()), "sha256:" + "5" * 64)
+
+    def put(resource, name, spec, **metadata):
+        body = {"metadata": {"name": name, **metadata}, "spec": spec}
+        hub.observe(resource, "MODIFIED", kube.apply(resource, body))
+        while hub.queue.run_due():
+            pass
+
+    def ready(name):
+        return find(inventory.get(SyncPolicy, name, "ops").status.conditions, "Ready").status
+
+    def told():
+        return inventory.record("site-a").document.sync_policy
+
+    put(SITE_CLASSES, "lab", {"image": "skerry-edge:0.1.0"})
+    put(EDGE_SITES, "site-a", {"siteClassName": "lab", "hubAcceptsClient": True})
+    put(SYNC_POLICIES, "first", {}, namespace="ops")
+    put(SYNC_POLICIES, "second", {"downloads": {"onMetered": "Hold"}}, namespace="ops")
+    first, second = (inventory.get(SyncPolicy, name, "ops") for name in ("first", "second"))
+    assert (ready("first"), ready("second")) == ("True", "False")
+    assert told() == first.status.digest
+    hub.observe(SYNC_POLICIES, "DELETED", kube.get(SYNC_POLICIES, "first", "ops"))
+    while hub.queue.run_due():
+        pass
+    assert ready("second") == "True"
+    assert told() == second.status.digest

@@ -9,6 +9,7 @@ from skerry_api.v1alpha1.edgesite import EdgeSite
 from skerry_api.v1alpha1.model import Model
 from skerry_api.v1alpha1.rolloutring import RolloutRing
 from skerry_api.v1alpha1.siteclass import RuntimeResources, SiteClass
+from skerry_api.v1alpha1.syncpolicy import SyncPolicy
 from skerry_core.assignment.document import AssignmentDocument, RuntimeTemplate
 from skerry_core.assignment.spec import spec_of
 from skerry_core.errors import UserMustActError, WaitError
@@ -25,6 +26,7 @@ from skerry_operator.hub.rollout.ring_membership import ring_of, rings_of
 from skerry_operator.hub.served_names import claimed_by
 from skerry_operator.hub.site_namespace import SITE_ROLE, namespace_object, namespace_of, role_binding
 from skerry_operator.hub.site_status import site_status
+from skerry_operator.hub.sync_policy.claims import policy_for
 from skerry_operator.kube.errors import NotServedError
 from skerry_operator.kube.resources import NAMESPACES, ROLE_BINDINGS, SITE_ASSIGNMENTS
 
@@ -99,6 +101,7 @@ class SiteReconciler:
             told=told,
             policies=self._policies(site),
             trust_policy=self._trust_policy(),
+            sync_policy=self._sync_policy(site),
             runtime=self._runtime(site),
             serial=next_serial(
                 self._hub.incarnation,
@@ -143,6 +146,11 @@ class SiteReconciler:
         if (active := self._hub.trust.active) is None:
             raise WaitError("NoTrustPolicy", "no TrustPolicy counts yet: apply one that is signed with the policy key")
         return active.digest
+
+    def _sync_policy(self, site: EdgeSite) -> str | None:
+        """Digest of what the site's policy says, as far as it was published; a newer spec of it counts once it is."""
+        policy = policy_for(site, self._hub.inventory.all(SyncPolicy))
+        return policy.status.digest if policy else None
 
     def _runtime(self, site: EdgeSite) -> RuntimeTemplate:
         site_class = self._hub.inventory.get(SiteClass, site.spec.site_class_name)
