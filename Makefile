@@ -72,6 +72,14 @@ images: venv ## Build the images; archives for an air-gapped K3s go to dist/imag
 demo: venv ## Run the main job end to end on real clusters, and show what held
 	$(BIN)/python -m tests.e2e.story
 
+.PHONY: bench-batch
+bench-batch: venv ## Bytes a row of the batch format, beside other formats and the entropy
+	$(BIN)/python -m tests.bench.batch
+
+.PHONY: bench-lake
+bench-lake: venv ## Events a second into the hub's tables, by one process and by Dask workers
+	$(BIN)/python -m tests.bench.lake
+
 .PHONY: clean
 clean: ## Remove what was built in the checkout (the lab's cache lives outside)
 	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

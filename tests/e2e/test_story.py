@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.cluster.lab import Lab
+from tests.e2e.stage import Stage
 from tests.e2e.story.chapters import CHAPTERS, NEEDS_HANDS
 from tests.e2e.story.measures import show_measures
 from tests.e2e.story.narration import Narrator
@@ -15,7 +16,8 @@ pytestmark = pytest.mark.lab
 
 
 @pytest.fixture(scope="module")
-def story(lab: Lab) -> Iterator[Story]:
+def story(lab: Lab, stage: Stage) -> Iterator[Story]:
+    stage.clear()
     with opened(Narrator(), lab) as story:
         yield story
 

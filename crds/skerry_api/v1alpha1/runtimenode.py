@@ -8,6 +8,7 @@ from skerry_api.v1alpha1.cel import immutable
 from skerry_api.v1alpha1.condition import Status
 from skerry_api.v1alpha1.fields import ApiModel, Digest, Name, ObjectMeta, Timestamp
 from skerry_api.v1alpha1.siteassignment import MODEL_LIST, ModelReport, Serial
+from skerry_api.v1alpha1.syncpolicy import Tier
 
 
 class RuntimeNodeSpec(ApiModel):
@@ -28,6 +29,19 @@ class DiskUsage(ApiModel):
     """Bytes of it that are free."""
 
 
+class TierQueue(ApiModel):
+    """What of one tier waits on a node."""
+
+    tier: Tier
+    """The tier."""
+    depth: Annotated[int, Field(ge=0)] = 0
+    """Records that wait: the power of ten below their number, and 0 below a thousand."""
+    held_reason: Annotated[str, StringConstraints(max_length=64)] = ""
+    """Why it may not go now (Metered, WindowClosed, BudgetUsed, BudgetTooSmall, NotInPolicy); empty if it may."""
+    message: Annotated[str, StringConstraints(max_length=512)] = ""
+    """The same in words."""
+
+
 class RuntimeNodeStatus(Status):
     site: Name | None = None
     """The EdgeSite that the node belongs to."""
@@ -40,7 +54,15 @@ class RuntimeNodeStatus(Status):
     disk: DiskUsage | None = None
     """Space on the node's volume."""
     queue_depth: Annotated[int, Field(ge=0)] = 0
-    """Prediction records that the node still has to upload."""
+    """Records that the node still has to upload."""
+    queues: Annotated[
+        tuple[TierQueue, ...],
+        Field(
+            max_length=8,
+            json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["tier"]},
+        ),
+    ] = ()
+    """What waits, by tier, and why."""
     updated_at: Timestamp | None = None
     """When the node wrote this, by its own clock."""
 

@@ -67,8 +67,8 @@ class Statistic(StrEnum):
 
 
 PREDICTIONS, ROLLBACKS, DEAD_LETTER, CONSENT = "predictions", "rollbacks", "dead-letter", "consent"
-ALERTS, TELEMETRY = "alerts", "telemetry"
-BUILT_IN = (PREDICTIONS, ROLLBACKS, DEAD_LETTER, CONSENT, ALERTS, TELEMETRY)
+ALERTS, TELEMETRY, AGGREGATES = "alerts", "telemetry", "aggregates"
+BUILT_IN = (PREDICTIONS, ROLLBACKS, DEAD_LETTER, CONSENT, ALERTS, TELEMETRY, AGGREGATES)
 """Streams that every site has: Skerry writes them, but for `consent`, which producers write and Skerry reads."""
 
 _NEEDS_TIER = Rule(
@@ -80,7 +80,7 @@ _FIXED = Rule(
     "rollbacks, consent, alerts and telemetry keep their tier and are sent whole: leave tier and sampling out",
 )
 _NOT_INGESTED = Rule(
-    f"!(self.name in {[PREDICTIONS, ROLLBACKS, DEAD_LETTER, ALERTS, TELEMETRY]}) || !(has(self.mqttTopics)"
+    f"!(self.name in {[PREDICTIONS, ROLLBACKS, DEAD_LETTER, ALERTS, TELEMETRY, AGGREGATES]}) || !(has(self.mqttTopics)"
     " || has(self.dedupWindow) || has(self.maxRate) || has(self.maxBody))",
     "of Skerry's own streams only consent takes events in: leave mqttTopics, dedupWindow, maxRate and maxBody out",
 )
@@ -209,12 +209,12 @@ class Coarsen(ApiModel):
 
 
 class Aggregate(ApiModel):
-    """Numbers are taken out of their events, and statistics of all of them in a window of time are told instead."""
+    """Numbers are taken out of their events; statistics of all in a window of time leave by the stream `aggregates`."""
 
     window: PositiveDuration
     """Length of the windows of time, each told as a whole."""
     min_count: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
-    """Of windows with fewer values nothing is told: few values say too much of whom they are from. Default: 5."""
+    """Of windows with values of fewer events nothing is told: few say too much of whom they are from. Default: 5."""
     statistics: Annotated[
         tuple[Statistic, ...], Field(max_length=5, json_schema_extra={"x-kubernetes-list-type": "set"})
     ] = ()

@@ -64,7 +64,11 @@ class FolderStore:
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         with self._converted(prefix):
             self._require_root()
-            for key, size in _walk(self._root, ""):
+            folder = prefix.rpartition("/")[0]
+            start = self._path(folder) if folder else self._root
+            if not start.is_dir():
+                return
+            for key, size in _walk(start, f"{folder}/" if folder else ""):
                 if key.startswith(prefix):
                     yield ObjectInfo(key, size)
 

@@ -12,6 +12,8 @@ from skerry_core.store.form import PostForm
 
 LIFETIME = timedelta(hours=1)
 MAX_UPLOAD_BYTES = 16 << 20
+# Where the hub's requests to send records again lie, below a site's own prefix.
+RESEND_FOLDER = "resend/"
 
 _SITE = TypeAdapter(Name)
 
@@ -29,13 +31,15 @@ class StoreGrant(ApiModel):
     """Everything one site may do at the store until `expires_at`, as signed URLs and a signed form.
 
     `blobs` maps each digest that the site is assigned to a URL that may GET it; `list_url` lists the first 1,000 keys
-    below the site's own prefix. Who holds the grant can do this much and nothing else.
+    below the site's own prefix, `resend_url` those of the hub's requests to send records again (a grant of an older hub
+    has none). Who holds the grant can do this much and nothing else.
     """
 
     site: Name
     expires_at: Timestamp
     blobs: Annotated[dict[Digest, str], Field(max_length=4096)]
     list_url: str
+    resend_url: str | None = None
     upload: UploadGrant
 
 
@@ -80,6 +84,7 @@ class S3GrantIssuer:
                 for digest in sorted(set(digests))
             },
             list_url=self._presigner.presign_list(prefix, now, self._lifetime),
+            resend_url=self._presigner.presign_list(prefix + RESEND_FOLDER, now, self._lifetime),
             upload=UploadGrant(url=form.url, fields=form.fields, prefix=form.prefix, max_bytes=self._max_upload_bytes),
         )
 

@@ -24,7 +24,8 @@ from skerry_core.store.grant import StoreGrant
 from skerry_core.store.http import GuardedPool, drained, ranged_body
 from skerry_core.store.port import ObjectInfo, check_key
 
-_MAX_ANSWER = 4 << 20  # a full page of 1,000 keys has at most 1.5 MiB
+_MAX_LISTING = 4 << 20  # a full page of 1,000 keys has at most 1.5 MiB
+_MAX_ANSWER = 1 << 16
 _S3 = "{*}"
 
 
@@ -43,8 +44,8 @@ class GrantedStore:
         self._grant = grant
         self._pool = pool or GuardedPool()
 
-    def get(self, digest: str, start: int, limit: int) -> Iterator[bytes]:
-        """Yield a blob's bytes from `start` on; lazily, so errors come with the first `next`.
+    def get(self, digest: str, start: int, limit: int, end: int | None = None) -> Iterator[bytes]:
+        """Yield a blob's bytes [start, end) (None: to its end); lazily, so errors come with the first `next`.
 
         The digest is over the whole blob, which only who holds the first `start` bytes can check. StoreRefusedError as
         soon as the blob turns out to have more than `limit` bytes. WaitError `GrantLacksBlob` when the grant
@@ -53,14 +54,17 @@ class GrantedStore:
         url = self._grant.blobs.get(digest)
         if url is None:
             raise WaitError("GrantLacksBlob", f"the grant has no URL for {digest} yet: the hub's next one should")
-        headers = {"Range": f"bytes={start}-"} if start else {}
+        if end is not None and end <= start:
+            return
+        # Asked for exactly: what a store sends beyond it would cross the link too.
+        headers = {"Range": f"bytes={start}-{'' if end is None else end - 1}"} if start or end is not None else {}
         with _Answer(self._request("GET", url, headers=headers)) as response:
             if response.status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
                 return
             if response.status not in {HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT}:
                 self._refuse(response, digest)
             received = start
-            for chunk in ranged_body(response, start, None):
+            for chunk in ranged_body(response, start, end):
                 received += len(chunk)
                 if received > limit:
                     raise StoreRefusedError(f"the store's {digest} is larger than the {limit} bytes that it may have")
@@ -68,10 +72,17 @@ class GrantedStore:
 
     def list_own(self) -> Listing:
         """List what lies below the site's own prefix."""
-        with _Answer(self._request("GET", self._grant.list_url)) as response:
+        return self._list(self._grant.list_url)
+
+    def list_resends(self) -> Listing:
+        """List the hub's requests to send records again, keys as in `list_own`; none if the grant can't list them."""
+        return Listing((), complete=True) if self._grant.resend_url is None else self._list(self._grant.resend_url)
+
+    def _list(self, url: str) -> Listing:
+        with _Answer(self._request("GET", url)) as response:
             if response.status != HTTPStatus.OK:
                 self._refuse(response, self._grant.upload.prefix)
-            page = self._parsed(response)
+            page = self._parsed(response, _MAX_LISTING)
         prefix = self._grant.upload.prefix
         decoded = unquote_plus if page.findtext(f"{_S3}EncodingType") == "url" else str
         objects = tuple(
@@ -103,9 +114,9 @@ class GrantedStore:
         except urllib3.exceptions.HTTPError as error:
             raise StoreUnavailableError(f"{_address(url)} can't be reached: {_without_urls(error)}") from None
 
-    def _parsed(self, response: BaseHTTPResponse) -> ET.Element:
+    def _parsed(self, response: BaseHTTPResponse, limit: int = _MAX_ANSWER) -> ET.Element:
         try:
-            return ET.fromstring(drained(response, _MAX_ANSWER))  # noqa: S314 - expat refuses entity expansion attacks
+            return ET.fromstring(drained(response, limit))  # noqa: S314 - expat refuses entity expansion attacks
         except ET.ParseError:
             raise StoreAnswersWithPageError(_address(self._grant.list_url), "something that is not XML") from None
 

@@ -11,6 +11,7 @@ from urllib3.response import BaseHTTPResponse
 from urllib3.util import Retry, Timeout
 
 from skerry_core.store.errors import StoreAnswersWithPageError, StoreUnavailableError
+from skerry_core.store.metered import Meter, MeteredPool
 
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 30.0
@@ -21,15 +22,16 @@ _GATEWAY_TROUBLE = (500, 502, 503, 504)
 _BARE = {HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT}
 
 
-class GuardedPool(urllib3.PoolManager):
+class GuardedPool(MeteredPool):
     """Connections whose every wait is bounded and whose answers come from the store, not from something before it.
 
     Reads, and writes of whole objects, are tried three times in all; POSTs once, since urllib3 can't know whether the
-    first arrived. A Retry-After is not obeyed: who calls has a schedule of its own.
+    first arrived. A Retry-After is not obeyed: who calls has a schedule of its own. `meter` is told of all their bytes.
     """
 
-    def __init__(self, *, ca_file: Path | None = None, retries: int = _RETRIES) -> None:
+    def __init__(self, *, ca_file: Path | None = None, retries: int = _RETRIES, meter: Meter | None = None) -> None:
         super().__init__(
+            meter,
             timeout=Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS),
             retries=Retry(
                 total=retries,

@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 from skerry_api.v1alpha1.syncpolicy import (
+    AGGREGATES,
     ALERTS,
     BUILT_IN,
     CONSENT,
@@ -63,6 +64,7 @@ _BUILT_IN = {
     CONSENT: (Tier.CRITICAL_TELEMETRY, 256 * _MIB),
     ALERTS: (Tier.CRITICAL_TELEMETRY, 64 * _MIB),
     TELEMETRY: (Tier.CRITICAL_TELEMETRY, 64 * _MIB),
+    AGGREGATES: (Tier.MODEL_FEEDBACK, 64 * _MIB),
 }
 BUILT_IN_STREAMS = {name: _built_in(name, *_BUILT_IN[name]) for name in BUILT_IN}
 """The streams of every site, by name, as they are unless its policy says otherwise."""

@@ -90,9 +90,10 @@ class Coarsen(ApiModel):
 
 
 class Aggregate(ApiModel):
-    """A number is taken out; told are statistics over the stream's numbers of the same `window` of time.
+    """A number is taken out; told are statistics over the stream's numbers that came in within a `window` of time.
 
-    Of windows with fewer than `min_count` numbers nothing is told.
+    They leave as an event of the stream `aggregates`. Of windows in which fewer than `min_count` events have a number
+    nothing is told.
     """
 
     window: Duration

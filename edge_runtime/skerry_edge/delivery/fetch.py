@@ -3,6 +3,7 @@
 import errno
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import BinaryIO
 
 from skerry_core.errors import RetryError, WaitError
@@ -14,8 +15,19 @@ TURN_SECONDS = 60.0
 # A store slower than this over a whole turn counts as failing; bytes per second.
 SLOWEST = 1024
 
-# Yields a blob's bytes from an offset on, and raises rather than go beyond the size given last.
-Source = Callable[[str, int, int], Iterator[bytes]]
+# Yields a blob's bytes [start, end) (None: to its end), and raises rather than go beyond the size given before that.
+Source = Callable[[str, int, int, int | None], Iterator[bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What one turn may take: bytes (None: all there are), and bytes a second (None: any rate)."""
+
+    max_bytes: int | None = None
+    rate: int | None = None
+
+
+WHOLE = Turn()
 
 
 def fetch(
@@ -23,6 +35,7 @@ def fetch(
     blobs: BlobFolder,
     source: Source,
     interrupted: Callable[[], bool],
+    turn: Turn = WHOLE,
     clock: Callable[[], float] = time.monotonic,
 ) -> bool:
     """Go on with a blob's download; true once it is whole and checked, false if the turn ended before.
@@ -34,11 +47,10 @@ def fetch(
     try:
         with path.open("ab") as file:
             start = file.tell()
-            if wanted.size is None or start > wanted.size:
-                # Small blobs of unknown size aren't worth resuming: a Range behind their end is an error.
+            if _not_resumable(wanted, start, turn):
                 file.truncate(0)
                 start = 0
-            finished = start == wanted.size or _receive(wanted, start, file, source, interrupted, clock)
+            finished = start == wanted.size or _receive(wanted, start, file, source, interrupted, turn, clock)
         if not finished:
             return False
         if not blobs.admit(wanted.digest):
@@ -61,24 +73,37 @@ def _receive(
     file: BinaryIO,
     source: Source,
     interrupted: Callable[[], bool],
+    turn: Turn,
     clock: Callable[[], float],
 ) -> bool:
     received = start
     began = clock()
-    for chunk in source(wanted.digest, start, wanted.limit):
+    end = None if turn.max_bytes is None else start + turn.max_bytes
+    if end is not None and wanted.size is not None:
+        end = min(end, wanted.size)
+    for chunk in source(wanted.digest, start, wanted.limit, end):
         file.write(chunk)
         received += len(chunk)
         elapsed = clock() - began
         if elapsed > TURN_SECONDS:
-            _check_speed(received - start, elapsed)
+            _check_speed(received - start, elapsed, turn.rate)
             return False
         if interrupted():
             return False
+    if received == end and received != wanted.size:
+        return False
     if wanted.size is not None and received < wanted.size:
         raise RetryError("DownloadTruncated", f"{received} of {wanted.size} bytes came before the connection ended")
     return True
 
 
-def _check_speed(received: int, elapsed: float) -> None:
-    if received < SLOWEST * elapsed:
+def _not_resumable(wanted: Wanted, start: int, turn: Turn) -> bool:
+    """Whether what is there is better dropped. A small blob of unknown size is, unless it may only come in pieces."""
+    if wanted.size is None:
+        return turn.max_bytes is None or start > wanted.limit
+    return start > wanted.size
+
+
+def _check_speed(received: int, elapsed: float, rate: int | None) -> None:
+    if received < (SLOWEST if rate is None else min(SLOWEST, rate / 2)) * elapsed:
         raise RetryError("StoreSlow", f"the store sent {received} bytes in {elapsed:.0f} s: look at it")

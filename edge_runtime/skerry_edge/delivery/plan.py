@@ -12,6 +12,8 @@ DISK_RECHECK = timedelta(seconds=5)
 # The part of the volume that models leave to the prediction log and to the node.
 RESERVE_FRACTION = 0.05
 RESERVE_LIMIT = 512 << 20
+# The reason of what is on its way.
+DOWNLOADING = "Downloading"
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,7 @@ def plan(wanted: Iterable[Wanted], disk: Disk, keep: Keep, attempts: Mapping[str
         received = disk.partials.get(item.digest, 0)
         needed = (item.limit if item.size is None else item.size) - received
         failed = attempts.get(item.digest)
-        reason, message = "Downloading", ""
+        reason, message = DOWNLOADING, ""
         if failed is not None:
             reason, message = failed.reason, failed.message
         if failed is not None and failed.retry_at > now:

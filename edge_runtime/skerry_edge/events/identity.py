@@ -1,41 +1,181 @@
-"""The log's epoch: a random id that lives as long as the node's disk does."""
+"""Which log a folder holds: log.json, and how a folder that is no longer the one it was begins another epoch."""
 
+import ctypes
 import json
+import os
 import secrets
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from skerry_core.durable import write_file
+import structlog
+
+from skerry_core.durable import fsync_directory, write_file
+from skerry_edge.events.segment import header_of, segment_firsts
 
 # More records than a node could write in the 50 ms (and one slow fsync) that a power cut may lose.
 POWER_CUT_SKIP = 1 << 20
+# Between a stream's name and the epoch in the name of a folder that was set aside; no stream's name has it.
+ASIDE = "@"
+
+_NAME = "log.json"
+_MAX_JSON = 1 << 16
+_STATX_SIZE, _STATX_BTIME, _AT_FDCWD = 256, 0x800, -100
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Owner:
+    """Who writes logs: its site, its node, and its boot (which tells a restart from a power cut)."""
+
+    site: str
+    node: str
+    boot_id: str
 
 
 @dataclass(frozen=True)
 class LogIdentity:
-    """`rebooted`: the machine went down since the log was last opened, so its unsynced tail may be gone."""
+    """What log.json says. `place` is of the folder that it was made in; `expired` as in LogStatus."""
 
     epoch: str
-    rebooted: bool
+    site: str
+    node: str
+    boot_id: str
+    place: str
+    expired: int = 0
+    expired_seq: int = 0
 
 
-def load_identity(path: Path, boot_id: str, *, emptied: bool = False) -> LogIdentity:
-    """Read node.json, or durably make a new epoch if it is missing or no longer readable, or the log `emptied`.
+def read_identity(directory: Path) -> LogIdentity | None:
+    """A folder's log.json; None if there is none that can be understood. Raises OSError if it can't be read."""
+    try:
+        with (directory / _NAME).open("rb") as file:
+            noted = json.loads(file.read(_MAX_JSON))
+        epoch = str(noted["epoch"])
+        if len(epoch) != 16 or int(epoch, 16) < 0:  # noqa: PLR2004 - as secrets.token_hex(8) makes it
+            return None
+        return LogIdentity(
+            epoch=epoch,
+            site=str(noted["site"]),
+            node=str(noted["node"]),
+            boot_id=str(noted["bootId"]),
+            place=str(noted["place"]),
+            expired=int(noted["expired"]),
+            expired_seq=int(noted["expiredSeq"]),
+        )
+    except (FileNotFoundError, ValueError, KeyError, TypeError, RecursionError):
+        return None
 
-    Numbers start over where no segment tells of the last one, so they must not start over in the same epoch. A reboot
-    is noted by `note_boot`, not here. Raises OSError if a new epoch can't be written.
+
+def write_identity(directory: Path, identity: LogIdentity) -> None:
+    """Write log.json durably. Raises OSError."""
+    noted = asdict(identity)
+    noted["bootId"], noted["expiredSeq"] = noted.pop("boot_id"), noted.pop("expired_seq")
+    write_file(directory / _NAME, json.dumps(noted).encode())
+
+
+def claim(directory: Path, owner: Owner, fenced: frozenset[str] = frozenset()) -> LogIdentity:
+    """Make `directory` this owner's log, and say which one it is; its boot is noted only by the caller.
+
+    A log goes on in its epoch only in the folder that it began in: under another site or node name, in a folder that
+    was copied or restored, or if its epoch is in `fenced` (the store has more of it than the folder: an older state
+    came back), numbers could be given out that already name other records. The folder is then set aside, whole, by one
+    rename, as `<stream>@<epoch>`: what it holds can still be uploaded under its own epoch. Where no segment tells of
+    the last number, the epoch is new as well. Raises OSError.
+    """
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    if directory.is_dir() and segment_firsts(directory):
+        found = read_identity(directory)
+        why = _not_ours(found, directory, owner, fenced)
+        if found is not None and not why:
+            return found
+        epoch = found.epoch if found is not None else _salvage(directory, owner)
+        _set_aside(directory, epoch)
+        _log.warning("log set aside, a new epoch begins", stream=directory.name, epoch=epoch, why=why)
+    directory.mkdir(exist_ok=True)
+    fresh = LogIdentity(secrets.token_hex(8), owner.site, owner.node, owner.boot_id, place_of(directory))
+    write_identity(directory, fresh)
+    fsync_directory(directory.parent)
+    return fresh
+
+
+def read_fence(path: Path) -> Mapping[str, str]:
+    """Epochs, by stream, that the store has more of than this node: {"<stream>": {"epoch": …}}, written by sync.
+
+    A file that isn't there, or can't be understood, fences nothing. Raises nothing.
     """
     try:
-        noted = json.loads(path.read_bytes())
-        epoch, last_boot = str(noted["logEpoch"]), str(noted.get("bootId", boot_id))
-    except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
-        emptied = True
-    if emptied:
-        epoch, last_boot = secrets.token_hex(8), boot_id
-        note_boot(path, epoch, boot_id)
-    return LogIdentity(epoch, rebooted=last_boot != boot_id)
+        with path.open("rb") as file:
+            return {str(stream): str(entry["epoch"]) for stream, entry in json.loads(file.read(_MAX_JSON)).items()}
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        _log.warning("log fence not understood", error=str(error)[:200])
+        return {}
 
 
-def note_boot(path: Path, epoch: str, boot_id: str) -> None:
-    """Durably note in node.json that the log has been opened in this boot. Raises OSError."""
-    write_file(path, json.dumps({"logEpoch": epoch, "bootId": boot_id}).encode())
+def place_of(directory: Path) -> str:
+    """What tells a folder from its copy: inode and time of birth; device and inode where no birth is known.
+
+    The device's number is left out if it can be: it changes with the order in which disks are found.
+    """
+    status = directory.stat()
+    birth = _birth_ns(directory)
+    return f"{status.st_ino}:{birth}" if birth is not None else f"{status.st_dev}/{status.st_ino}"
+
+
+def _not_ours(found: LogIdentity | None, directory: Path, owner: Owner, fenced: frozenset[str]) -> str:
+    if found is None:
+        return "log.json is missing or damaged"
+    if (found.site, found.node) != (owner.site, owner.node):
+        return f"it is of node {found.node} of site {found.site}"
+    if found.place != place_of(directory):
+        return "the folder was copied or restored"
+    return "the store has more of it" if found.epoch in fenced else ""
+
+
+def _salvage(directory: Path, owner: Owner) -> str:
+    """Write log.json anew from what the segments say, so that what they hold can be read and uploaded."""
+    headers = (header_of(directory, base) for base in reversed(segment_firsts(directory)))
+    epoch = next((header.epoch for header in headers if header is not None), secrets.token_hex(8))
+    write_identity(directory, LogIdentity(epoch, owner.site, owner.node, "", ""))
+    return epoch
+
+
+def _set_aside(directory: Path, epoch: str) -> None:
+    target = directory.with_name(f"{directory.name}{ASIDE}{epoch}")
+    number = 1
+    while target.exists():
+        # A copy of a folder that was set aside before; both are kept.
+        number += 1
+        target = directory.with_name(f"{directory.name}{ASIDE}{epoch}-{number}")
+    directory.rename(target)
+    fsync_directory(directory.parent)
+
+
+def rebooted(identity: LogIdentity, owner: Owner) -> bool:
+    """Whether the machine went down since the log was last opened, so that its unsynced tail may be gone."""
+    return identity.boot_id != owner.boot_id
+
+
+def note_boot(directory: Path, identity: LogIdentity, owner: Owner) -> LogIdentity:
+    """Durably note that the log has been opened in this boot. Raises OSError."""
+    noted = replace(identity, boot_id=owner.boot_id)
+    write_identity(directory, noted)
+    return noted
+
+
+def _birth_ns(path: Path) -> int | None:
+    """When a file was made (statx(2), stx_btime); None where kernel, libc or file system don't tell."""
+    try:
+        statx = ctypes.CDLL(None, use_errno=True).statx
+    except (OSError, AttributeError):
+        return None
+    buffer = ctypes.create_string_buffer(_STATX_SIZE)
+    if statx(_AT_FDCWD, os.fsencode(path), 0, _STATX_BTIME, buffer) != 0:
+        return None
+    if not int.from_bytes(buffer.raw[0:4], "little") & _STATX_BTIME:
+        return None
+    seconds = int.from_bytes(buffer.raw[80:88], "little", signed=True)
+    return seconds * 1_000_000_000 + int.from_bytes(buffer.raw[88:92], "little")

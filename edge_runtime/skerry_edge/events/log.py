@@ -1,252 +1,351 @@
-"""The durable prediction log: append before the answer, fdatasync within 50 ms, one thread syncing for all.
+"""One stream's log: appended by threads, synced for all of them at once.
 
-An append is one write(2), so it survives the death of the process at any point. The 50 ms until the group's fdatasync
-are the declared window of a power cut. After a failed fsync the kernel may have dropped the pages and reports success
-the next time (https://wiki.postgresql.org/wiki/Fsync_Errors), so the segment is never synced again: what was not yet
-durable is written anew to another segment, which supersedes the old one from its first number on.
+`append` returns when its records are durable. Whoever finds nobody at it becomes the leader: it writes what everybody
+has waiting as one block and syncs once (group commit). `append_soon` writes before it returns, which the death of the
+process can't undo, and leaves the sync to a thread that does it within 50 ms, the declared window of a power cut.
+
+What happens when a sync fails. The kernel may have dropped the pages and reports success the next time
+(https://wiki.postgresql.org/wiki/Fsync_Errors), so that file is never synced again. The log goes on in a new segment
+whose name is the first number that is not known to be durable, and which speaks for every number from there on:
+
+- Records of `append` that wait for that sync are refused with LogFailedError. Nothing of them is in the new segment,
+  and what the old file may still hold of them is superseded: no reader gives it out, no recovery finds it. Their
+  numbers are skipped, for ever, rather than given out again: nothing else will ever be known by them.
+- Records of `append_soon` were promised already (an answer has gone out with their number), so they are written anew to
+  the new segment, with the same numbers and times.
+
+If no new segment can be made either, the log refuses until one can. Should the process die in that state, the next one
+may find the refused records whole in the page cache: they then appear, once, under their own numbers, as any record
+does whose caller was killed before it heard of the outcome. The old file is cut where that loses nothing, to make this
+rare.
+
+A write that fails (a full disk) is another matter: nothing of it was whole, so the next records take its numbers.
 """
 
 import errno
 import os
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import structlog
 
-from skerry_core.durable import fsync_directory
-from skerry_edge.events.identity import POWER_CUT_SKIP, LogIdentity, load_identity, note_boot
-from skerry_edge.events.recovery import recover
-from skerry_edge.events.segment import MAGIC, encode_frame, segment_firsts, segment_path
+from skerry_edge.events.clock import HybridClock
+from skerry_edge.events.expiry import Moment
+from skerry_edge.events.identity import LogIdentity, Owner, note_boot, rebooted, write_identity
+from skerry_edge.events.mark import read_mark
+from skerry_edge.events.record import NewRecord
+from skerry_edge.events.recovery import DamageReport, recover
+from skerry_edge.events.room import Room
+from skerry_edge.events.rows import Rows
+from skerry_edge.events.segment import segment_firsts
+from skerry_edge.events.settings import LogFailedError, LogFullError, LogStatus, StreamSettings
+from skerry_edge.events.tail import SEGMENT_BYTES, Tail, Unsynced
 
-SEGMENT_BYTES = 8 << 20
 SYNC_DELAY = 0.025
-# What activation, intent and quarantine need to be written on a disk that the log has filled.
-RESERVED_BYTES = 64 << 20
-REOPEN_DELAY = 1.0
+# What one call may append, and what one commit takes of the waiting ones.
+MAX_APPEND = 4 << 20
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_MAX_RANGES = 64
 
 _log = structlog.get_logger(__name__)
 
 
-@dataclass
-class _Segment:
-    first: int
-    descriptor: int
-    size: int
+@dataclass(eq=False)
+class _Commit:
+    """One caller's records on their way; the leader fills in the rest."""
+
+    rows: Rows
+    first: int = 0
+    done: bool = False
+    error: LogFullError | LogFailedError | None = None
 
 
-@dataclass(frozen=True)
-class LogStatus:
-    """The log as of now: `dropped` records found no room, `failed_syncs` led to a new segment."""
+class StreamLog:
+    """Appends; safe to call from several threads. One process writes a folder; others may read it meanwhile."""
 
-    epoch: str
-    next_seq: int
-    size: int
-    dropped: int
-    failed_syncs: int
-    torn: int
-    damaged: int
+    def __init__(
+        self,
+        directory: Path,
+        settings: StreamSettings,
+        identity: LogIdentity,
+        owner: Owner,
+        clock: HybridClock,
+        moment: Callable[[], Moment],
+        *,
+        segment_bytes: int = SEGMENT_BYTES,
+    ) -> None:
+        """Recover the folder, which must be claimed, and go on after its last record. Raises OSError.
 
-
-def open_log(state: Path, boot_id: str, *, segment_bytes: int = SEGMENT_BYTES) -> "PredictionLog":
-    """Open `state`/log as what `state`/node.json says that it is.
-
-    After a reboot the numbers skipped are made durable before the boot is noted: if this start appends nothing, or dies
-    here, the next one must not give out the numbers that the power cut may have lost. Raises OSError.
-    """
-    node, directory = state / "node.json", state / "log"
-    emptied = not directory.is_dir() or not segment_firsts(directory)
-    identity = load_identity(node, boot_id, emptied=emptied)
-    log = PredictionLog(directory, identity, segment_bytes=segment_bytes)
-    if identity.rebooted:
-        try:
-            log.start_segment()
-            note_boot(node, identity.epoch, boot_id)
-        except OSError as error:
-            _log.warning("reboot can't be noted, the next start skips numbers again", error=str(error))
-    return log
-
-
-class PredictionLog:
-    """Appends records; safe to call from several threads. One process writes a folder, others may read it."""
-
-    def __init__(self, directory: Path, identity: LogIdentity, *, segment_bytes: int = SEGMENT_BYTES) -> None:
-        """Recover the folder and go on after its last record; OSError if it can't be read or made."""
-        directory.mkdir(parents=True, exist_ok=True)
-        self._directory = directory
-        self._segment_bytes = segment_bytes
-        self._recovery = recovery = recover(directory)
-        if recovery.torn or recovery.damaged:
-            _log.warning("log recovered", torn=recovery.torn, damaged=recovery.damaged)
-        self.epoch = identity.epoch
-        self._next = recovery.next_seq
-        if identity.rebooted:
-            # Numbers that were given out in the lost window must never name another prediction.
-            self._next += POWER_CUT_SKIP
-        self._segment: _Segment | None = None
-        if recovery.first is not None and not identity.rebooted and recovery.size < segment_bytes:
-            descriptor = os.open(segment_path(directory, recovery.first), os.O_WRONLY | os.O_APPEND)
-            self._segment = _Segment(recovery.first, descriptor, recovery.size)
-        self._unsynced: list[tuple[int, bytes]] = []
-        self._dropped = 0
-        self._failed_syncs = 0
-        self._retry_at = 0.0
-        self._lock = threading.Lock()
-        self._dirty = threading.Event()
-        self._closing = threading.Event()
-        self._syncer = threading.Thread(target=self._sync_forever, name="log-sync", daemon=True)
-        self._syncer.start()
-
-    def start_segment(self) -> None:
-        """Durably open the segment of the next number, whether or not it is ever given out. Raises OSError."""
-        with self._lock:
-            self._abandon()
-            self._open_segment()
-
-    def append(self, encode: Callable[[int], bytes]) -> int | None:
-        """Write the record that `encode` makes for the next sequence number, and return the number.
-
-        None if the disk can't take it: the number is then not used up and `dropped` counts one more.
+        After a reboot the numbers skipped are made durable before the boot is noted: if this start appends nothing, or
+        dies here, the next one must not give out the numbers that the power cut may have lost.
         """
-        with self._lock:
-            seq = self._next
-            frame = encode_frame(seq, encode(seq))
+        self.directory = directory
+        self.identity = identity
+        self._settings = settings
+        self._turn = threading.Condition(threading.Lock())
+        self._queue: list[_Commit] = []
+        self._leading = False
+        self._closed = False
+        self._dropped = self._refused = 0
+        self._dirty = threading.Event()
+        self._syncer: threading.Thread | None = None
+        self._room = Room(directory)
+        after_reboot = rebooted(identity, owner)
+        found = recover(directory, identity.epoch, read_mark(directory, identity.epoch), rebooted=after_reboot)
+        if found.torn or found.damage.size:
+            _log.warning("log recovered", stream=self.name, torn=found.torn, damaged=found.damage.size)
+        self._torn = found.torn
+        self._damage = found.damage
+        self._tail = Tail(
+            directory,
+            identity.epoch,
+            found,
+            clock,
+            moment,
+            max_age=settings.max_age,
+            segment_bytes=segment_bytes,
+        )
+        if after_reboot and self._tail.open_base is not None:
             try:
-                self._write(self._writable(len(frame)), frame)
+                self.identity = note_boot(directory, identity, owner)
             except OSError as error:
+                _log.warning("boot can't be noted, the next start skips numbers again", error=str(error))
+
+    @property
+    def name(self) -> str:
+        """The stream's name."""
+        return self._settings.name
+
+    @property
+    def epoch(self) -> str:
+        """The log's epoch: (site, node, epoch, seq) names a record everywhere."""
+        return self.identity.epoch
+
+    @property
+    def settings(self) -> StreamSettings:
+        """The stream's tier and limits; can be replaced at any time."""
+        return self._settings
+
+    @settings.setter
+    def settings(self, settings: StreamSettings) -> None:
+        with self._turn:
+            self._settings = settings
+            self._tail.max_age = settings.max_age
+
+    def append(self, records: Sequence[NewRecord]) -> range:
+        """Append records, and return their numbers once all of them are durable. They stand side by side.
+
+        Raises LogFullError if the disk has no room for this stream's tier, or the stream is at its limit;
+        LogFailedError if the disk failed. Nothing is acknowledged then. ValueError for a body longer than MAX_BODY,
+        and for more than MAX_APPEND bytes.
+        """
+        commit = _Commit(Rows.of(records))
+        size = commit.rows.stored_size
+        if size > MAX_APPEND:
+            raise ValueError(f"{size} bytes at once are more than {MAX_APPEND}")
+        with self._turn:
+            try:
+                self._admit(size)
+            except (LogFullError, LogFailedError):
+                self._refused += len(records)
+                raise
+            self._queue.append(commit)
+            while self._leading and not commit.done:
+                self._turn.wait()
+            leads = not commit.done
+            self._leading = self._leading or leads
+        if leads:
+            try:
+                while not commit.done:
+                    self._commit()
+            finally:
+                self._hand_over()
+        if commit.error is not None:
+            raise commit.error
+        return range(commit.first, commit.first + len(records))
+
+    def append_soon(self, make: Callable[[int], NewRecord]) -> int | None:
+        """Write the record that `make` makes for the next number, and return the number; durable within 50 ms.
+
+        None if the disk can't take it: the number is then not used up and `dropped` counts one more. `make` may be
+        called more than once. ValueError for a body longer than MAX_BODY.
+        """
+        with self._turn:
+            while True:
+                seq = self._tail.next_seq
+                record = make(seq)
+                rows = Rows.of((record,))
+                # The leader syncs without the lock: a segment must not be closed under it.
+                if not self._leading or not self._tail.must_roll(rows.stored_size):
+                    break
+                self._turn.wait()
+            try:
+                self._admit(rows.stored_size)
+                self._tail.write_soon(rows, record)
+            except (OSError, LogFullError, LogFailedError) as error:
                 if not self._dropped:
-                    _log.warning("log can't take records", error=str(error))
+                    _log.warning("log can't take records", stream=self.name, error=str(error))
                 self._dropped += 1
                 return None
-            self._unsynced.append((seq, frame))
-            self._next = seq + 1
+            if self._syncer is None:
+                self._syncer = threading.Thread(target=self._sync_forever, name=f"sync-{self.name}", daemon=True)
+                self._syncer.start()
         self._dirty.set()
         return seq
 
-    def status(self) -> LogStatus:
-        """Counters, and the bytes of all segments."""
-        size = 0
-        for first in segment_firsts(self._directory):
-            try:
-                size += segment_path(self._directory, first).stat().st_size
-            except FileNotFoundError:
-                continue
-        return LogStatus(
-            epoch=self.epoch,
-            next_seq=self._next,
-            size=size,
-            dropped=self._dropped,
-            failed_syncs=self._failed_syncs,
-            torn=self._recovery.torn,
-            damaged=self._recovery.damaged,
-        )
-
     def sync(self) -> None:
         """Make everything appended so far durable; a disk that refuses leaves it to the next attempt."""
-        with self._lock:
-            segment, count = self._segment, len(self._unsynced)
-        if segment is None or not count:
-            return
-        try:
-            os.fdatasync(segment.descriptor)
-        except OSError as error:
-            self._supersede(segment, error)
-            return
-        with self._lock:
-            if segment is self._segment:
-                del self._unsynced[:count]
+        with self._alone():
+            self._commit()
+
+    def roll(self) -> None:
+        """Close the segment being written, if it holds anything. Raises LogFailedError if no other can be begun."""
+        with self._alone(), self._turn:
+            if not self._tail.empty:
+                try:
+                    self._tail.roll()
+                except OSError as error:
+                    raise LogFailedError(f"stream {self.name} can't begin a segment: {error}") from error
+
+    def roll_if_spent(self) -> None:
+        """Close the segment being written if it is past its share of the age that records may reach."""
+        if self._tail.spent:
+            self.roll()
+
+    def note_expired(self, records: int, seq: int) -> None:
+        """Durably note that records up to number `seq` are about to be removed for their age. Raises OSError."""
+        identity = self.identity
+        noted = replace(identity, expired=identity.expired + records, expired_seq=max(identity.expired_seq, seq))
+        write_identity(self.directory, noted)
+        self.identity = noted
+
+    def found_damage(self, damage: DamageReport) -> None:
+        """Count what a check of closed segments found."""
+        with self._turn:
+            self._damage += damage
+
+    def status(self) -> LogStatus:
+        """Counters, and the bytes of all segments. Raises OSError if the folder can't be read."""
+        with self._turn:
+            tail, damage, identity = self._tail, self._damage, self.identity
+            firsts = segment_firsts(self.directory)
+            return LogStatus(
+                name=self.name,
+                epoch=self.epoch,
+                first_seq=firsts[0] if firsts else tail.next_seq,
+                next_seq=tail.next_seq,
+                size=self._room.size(tail.open_base, tail.open_bytes),
+                dropped=self._dropped,
+                refused=self._refused,
+                failed_syncs=tail.failed_syncs,
+                torn=self._torn,
+                damaged=damage.size,
+                damaged_ranges=damage.ranges[:_MAX_RANGES],
+                expired=identity.expired,
+                expired_seq=identity.expired_seq,
+            )
 
     def close(self) -> None:
-        """Sync what is there and stop; appending afterwards is an error of the caller."""
-        self._closing.set()
+        """Sync what is there and stop; appending afterwards is refused."""
+        with self._turn:
+            if self._closed:
+                return
+            self._closed = True
         self._dirty.set()
-        self._syncer.join()
+        if self._syncer is not None:
+            self._syncer.join()
         self.sync()
-        with self._lock:
-            self._abandon()
+        with self._alone(), self._turn:
+            self._tail.close()
+
+    # Taking turns: `_leading` belongs to the one thread that may sync, or close the segment.
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        with self._turn:
+            while self._leading:
+                self._turn.wait()
+            self._leading = True
+        try:
+            yield
+        finally:
+            self._hand_over()
+
+    def _hand_over(self) -> None:
+        with self._turn:
+            self._leading = False
+            self._turn.notify_all()
 
     def _sync_forever(self) -> None:
-        while not self._closing.is_set():
+        while not self._closed:
             self._dirty.wait()
-            self._closing.wait(SYNC_DELAY)
+            time.sleep(SYNC_DELAY)
             self._dirty.clear()
             self.sync()
 
-    def _writable(self, size: int) -> _Segment:
-        """The segment that takes the next frame; rotates when the current one is full. Called with the lock held."""
-        segment = self._segment
-        if segment is not None and segment.size + size <= self._segment_bytes:
-            return segment
-        if segment is not None:
-            try:
-                os.fdatasync(segment.descriptor)
-                self._unsynced.clear()
-            except OSError:
-                self._failed_syncs += 1
-            self._abandon()
-        return self._open_segment()
-
-    def _open_segment(self) -> _Segment:
-        """Start a segment with whatever is not durable yet; it replaces a file of the same name at once and whole."""
-        if time.monotonic() < self._retry_at:
-            raise OSError(errno.EAGAIN, "the log waits before it tries the disk again")
-        self._retry_at = time.monotonic() + REOPEN_DELAY
-        usage = os.statvfs(self._directory)
-        if usage.f_bavail * usage.f_frsize < RESERVED_BYTES:
-            raise OSError(errno.ENOSPC, "less disk is free than the log must leave")
-        first = self._unsynced[0][0] if self._unsynced else self._next
-        path = segment_path(self._directory, first)
-        temporary = path.with_suffix(".tmp")
-        data = MAGIC + b"".join(frame for _, frame in self._unsynced)
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_TRUNC, 0o640)
+    def _commit(self) -> None:
+        """Write what waits as one commit, and sync once. Called by the leader, without the lock."""
+        commits: list[_Commit] = []
+        failure: LogFullError | LogFailedError | None = LogFailedError(f"stream {self.name} can't be written")
         try:
-            view = memoryview(data)
-            while view:
-                view = view[os.write(descriptor, view) :]
-            os.fdatasync(descriptor)
-            temporary.replace(path)
-            fsync_directory(self._directory)
-        except OSError:
-            os.close(descriptor)
-            raise
-        self._unsynced.clear()
-        self._retry_at = 0.0
-        self._segment = _Segment(first, descriptor, len(data))
-        return self._segment
+            with self._turn:
+                commits = self._waiting()
+                if commits:
+                    self._write(commits)
+                unsynced = self._tail.unsynced()
+            failure = None if unsynced is None else self._sync(unsynced)
+        except OSError as error:
+            failure = _refusal(self.name, error)
+        finally:
+            for commit in commits:
+                commit.error = None if failure is None else type(failure)(str(failure))
+                commit.done = True
 
-    def _write(self, segment: _Segment, frame: bytes) -> None:
+    def _sync(self, unsynced: Unsynced) -> LogFailedError | None:
         try:
-            written = os.write(segment.descriptor, frame)
-        except OSError:
-            self._cut(segment)
-            raise
-        if written < len(frame):
-            self._cut(segment)
-            raise OSError(errno.ENOSPC, "the disk took a part of the record only")
-        segment.size += written
+            os.fdatasync(unsynced.segment.descriptor)
+        except OSError as error:
+            with self._turn:
+                self._tail.sync_failed(error)
+            return LogFailedError(f"stream {self.name} can't sync its log: {error}")
+        with self._turn:
+            self._tail.synced(unsynced)
+        return None
 
-    def _cut(self, segment: _Segment) -> None:
-        """Take back a part of a frame; a segment that can't be cut is left, and recovery will find its end."""
+    def _waiting(self) -> list[_Commit]:
+        """As many of the waiting callers as one commit takes, at least one. Called with the lock held."""
+        size = count = 0
+        for commit in self._queue:
+            size += commit.rows.stored_size
+            if count and size > MAX_APPEND:
+                break
+            count += 1
+        taken, self._queue = self._queue[:count], self._queue[count:]
+        return taken
+
+    def _write(self, commits: Sequence[_Commit]) -> None:
+        seq = self._tail.write(Rows.joined([commit.rows for commit in commits]))
+        for commit in commits:
+            commit.first = seq
+            seq += len(commit.rows)
+
+    def _admit(self, size: int) -> None:
+        """Raise why `size` more bytes may not be written. Called with the lock held."""
+        if self._closed:
+            raise LogFailedError(f"the log of stream {self.name} is closed")
+        tail = self._tail
         try:
-            os.ftruncate(segment.descriptor, segment.size)
-        except OSError:
-            self._abandon()
+            self._room.check(self._settings, size, tail.open_base, tail.open_bytes)
+        except OSError as error:
+            raise LogFailedError(f"stream {self.name} can't look at its disk: {error}") from error
 
-    def _supersede(self, segment: _Segment, error: OSError) -> None:
-        with self._lock:
-            self._failed_syncs += 1
-            _log.error("log sync failed, going on in a new segment", error=str(error), unsynced=len(self._unsynced))
-            if segment is not self._segment:
-                return
-            self._abandon()
-            try:
-                self._open_segment()
-            except OSError as reopening:
-                _log.warning("log can't open a segment", error=str(reopening))
 
-    def _abandon(self) -> None:
-        if self._segment is not None:
-            os.close(self._segment.descriptor)
-            self._segment = None
+def _refusal(name: str, error: OSError) -> LogFullError | LogFailedError:
+    if error.errno in _FULL:
+        return LogFullError(f"the disk has no room for stream {name}: {error}")
+    return LogFailedError(f"stream {name} can't write its log: {error}")

@@ -1,47 +1,109 @@
-"""What the prediction log keeps of each answer, and how a stored record looks to its readers."""
+"""What a log takes and what it gives back: single records on the way in, columns on the way out."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from enum import IntFlag
+from typing import TypeAlias
 
-import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
-
-class PairRecord(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The other side of a canary request; latencies in seconds, `error` the guardrail that tripped."""
-
-    champion: str
-    challenger: str
-    champion_latency: float
-    challenger_latency: float | None = None
-    rows: int = 0
-    disagreements: int = 0
-    error: str = ""
+# Bytes of one body. INGEST's limits are lower or equal; nothing longer can be read back.
+MAX_BODY = 1 << 16
+# The first number that a log ever gives out.
+FIRST_SEQ = 1
+# What is left of a body that was redacted.
+BLANK = b"{}"
 
 
-class Prediction(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One answered request. (site, node, epoch, seq) is its identity everywhere; `at` is RFC 3339 in UTC.
+class Flags(IntFlag):
+    """What is to be known of a record besides its body."""
 
-    `digest` is the release whose answer went out; `latency` is the time in seconds its model ran.
+    NONE = 0
+    # The producer gave no time; `time` is `received`.
+    TIME_MISSING = 1
+    # The producer's time is too far from the node's.
+    TIME_SKEWED = 2
+    # The node's own clock was earlier than a time that must have passed.
+    CLOCK_SUSPECT = 4
+    # The body was taken out afterwards; it reads `{}`.
+    REDACTED = 8
+
+
+@dataclass(frozen=True, slots=True)
+class NewRecord:
+    """A record to append. `body` is one JSON object in UTF-8 of at most MAX_BODY bytes.
+
+    `time` is when it happened, in microseconds since 1970 UTC, as its producer says (`received` if that says nothing);
+    `received` is when it came in, by the node's clock.
     """
 
-    site: str
-    node: str
-    epoch: str
-    seq: int
-    request: str
-    namespace: str
-    model: str
-    version: str
-    digest: str
-    variant: str
-    at: str
-    latency: float
-    rows: int
-    pair: PairRecord | None = None
+    body: bytes
+    time: int
+    received: int
+    flags: Flags = Flags.NONE
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Record:
-    """One stored record: its sequence number and its JSON, without a newline."""
+    """A stored record; `hlc` is its hybrid logical time (see skerry_edge.events.clock)."""
 
     seq: int
-    line: bytes
+    hlc: int
+    time: int
+    received: int
+    flags: Flags
+    body: bytes
+
+
+HybridTimes: TypeAlias = NDArray[np.uint64]
+Microseconds: TypeAlias = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class ColumnBatch:
+    """Records `first`, `first` + 1, … of one commit block (or a part of one), whose checksum was right.
+
+    With n records, `offsets` has n + 1 entries and body i is data[offsets[i]:offsets[i + 1]]; offsets[0] is not 0 in a
+    part that begins inside its block. The arrays are read-only views.
+    """
+
+    first: int
+    hlc: HybridTimes
+    time: Microseconds
+    received: Microseconds
+    flags: NDArray[np.uint16]
+    offsets: NDArray[np.uint32]
+    data: memoryview
+
+    def __len__(self) -> int:
+        return len(self.hlc)
+
+    @property
+    def last(self) -> int:
+        """Number of the last record."""
+        return self.first + len(self) - 1
+
+    def body(self, index: int) -> bytes:
+        """Body of the record `first` + index."""
+        return bytes(self.data[int(self.offsets[index]) : int(self.offsets[index + 1])])
+
+    def records(self) -> Iterator[Record]:
+        """The records one by one."""
+        data, offsets = bytes(self.data), self.offsets.tolist()
+        columns = zip(self.hlc.tolist(), self.time.tolist(), self.received.tolist(), self.flags.tolist(), strict=True)
+        for index, (hlc, time, received, flags) in enumerate(columns):
+            body = data[offsets[index] : offsets[index + 1]]
+            yield Record(self.first + index, hlc, time, received, Flags(flags), body)
+
+    def part(self, start: int, stop: int) -> "ColumnBatch":
+        """The records with index `start` to `stop` - 1, without copying."""
+        return ColumnBatch(
+            self.first + start,
+            self.hlc[start:stop],
+            self.time[start:stop],
+            self.received[start:stop],
+            self.flags[start:stop],
+            self.offsets[start : stop + 1],
+            self.data,
+        )

@@ -10,9 +10,10 @@ import uvloop
 from skerry_core.errors import SkerryError
 from skerry_edge.inference.config import from_environment
 from skerry_edge.inference.process import serve
+from skerry_edge.telemetry.error_classes import ErrorClasses
 
 
-def configure_logs() -> None:
+def configure_logs(errors: ErrorClasses) -> None:
     """JSON lines on stdout; tracebacks without local variables, which hold what clients sent."""
     tracebacks = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
     structlog.configure(
@@ -20,6 +21,7 @@ def configure_logs() -> None:
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
+            errors,
             structlog.processors.ExceptionRenderer(tracebacks),
             structlog.processors.JSONRenderer(),
         ],
@@ -31,9 +33,10 @@ def configure_logs() -> None:
 
 def main() -> int:
     """Serve until told to stop; 1 if that can't even begin."""
-    configure_logs()
+    errors = ErrorClasses()
+    configure_logs(errors)
     try:
-        uvloop.run(serve(from_environment(os.environ)))
+        uvloop.run(serve(from_environment(os.environ), errors))
     except SkerryError as error:
         structlog.get_logger().error("can't start", reason=error.reason, message=str(error))
         return 1

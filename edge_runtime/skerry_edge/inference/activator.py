@@ -17,7 +17,7 @@ from skerry_core.trust.identity import check
 from skerry_core.verdict.port import Judge, Outcome
 from skerry_edge.inference.activation import machine
 from skerry_edge.inference.activation import messages as m
-from skerry_edge.inference.activation.state import Activation, Kept, LoadFailure, ModelKey
+from skerry_edge.inference.activation.state import Activation, BadRelease, Kept, LoadFailure, ModelKey
 from skerry_edge.inference.authority import Authority
 from skerry_edge.inference.canary import Canary
 from skerry_edge.inference.durable_queue import DurableQueue
@@ -52,8 +52,12 @@ class Activator:
         intent: IntentFile,
         routes: Routes,
         steady: Callable[[], datetime],
+        put_aside: Callable[[ModelKey, BadRelease], None],
     ) -> None:
-        """Take the parts; nothing is read or loaded before `start`. `steady` is the clock of evidence."""
+        """Take the parts; nothing is read or loaded before `start`.
+
+        `steady` is the clock of evidence; `put_aside` hears of each release that is never tried again here, and why.
+        """
         self._store = store
         self._authority = authority
         self._loader = loader
@@ -63,6 +67,7 @@ class Activator:
         self._intent = intent
         self._routes = routes
         self._steady = steady
+        self._put_aside = put_aside
         self._durable = DurableQueue()
         self._loading = Workers("loader", threads=1, pending=64)
         self._residents: dict[ModelKey, dict[str, Resident]] = {}
@@ -256,6 +261,7 @@ class Activator:
                 self._routes.serve(key, self._residents[key][release.digest])
             case m.Quarantine(entry):
                 self._durable.run(lambda: self._quarantine.add(key, entry))
+                self._put_aside(key, entry)
             case m.MarkIntent(release):
                 self._mark(key, release)
             case m.Persist(kept):

@@ -8,19 +8,25 @@ from skerry_core.errors import UserMustActError
 
 DEFAULT_ROOT = "/var/lib/skerry"
 DEFAULT_TRUST_DIR = "/etc/skerry/trust"
+DEFAULT_MQTT_DIR = "/etc/skerry/mqtt"
 _MAX_PORT = 65535
 
 
 @dataclass(frozen=True)
 class Config:
-    """Names, folders and ports; the trust folder holds trusted_root.json, policy.pub and hub.pub."""
+    """Names, folders and ports; the trust folder holds trusted_root.json, policy.pub and hub.pub.
+
+    The MQTT folder has the files of the site's broker (see `skerry_edge.ingest.mqtt.broker`), or isn't there.
+    """
 
     site: str
     node: str
     root: Path = Path(DEFAULT_ROOT)
     trust_dir: Path = Path(DEFAULT_TRUST_DIR)
+    mqtt_dir: Path = Path(DEFAULT_MQTT_DIR)
     http_port: int = 8080
     status_port: int = 8081
+    events_port: int = 8083
 
     @property
     def store(self) -> Path:
@@ -39,8 +45,10 @@ def from_environment(environment: Mapping[str, str]) -> Config:
         node=_required(environment, "SKERRY_NODE"),
         root=Path(environment.get("SKERRY_ROOT", DEFAULT_ROOT)),
         trust_dir=Path(environment.get("SKERRY_TRUST_DIR", DEFAULT_TRUST_DIR)),
+        mqtt_dir=Path(environment.get("SKERRY_MQTT_DIR", DEFAULT_MQTT_DIR)),
         http_port=_port(environment, "SKERRY_HTTP_PORT", 8080),
         status_port=_port(environment, "SKERRY_STATUS_PORT", 8081),
+        events_port=_port(environment, "SKERRY_EVENTS_PORT", 8083),
     )
 
 

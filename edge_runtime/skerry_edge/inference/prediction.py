@@ -2,14 +2,15 @@
 
 import secrets
 import threading
+import time
 from collections import Counter
-from datetime import UTC, datetime
 from http import HTTPStatus
 
 import msgspec
 
-from skerry_edge.events.log import PredictionLog
-from skerry_edge.events.record import PairRecord, Prediction
+from skerry_edge.events.bodies import PairRecord, Prediction
+from skerry_edge.events.log import StreamLog
+from skerry_edge.events.record import NewRecord
 from skerry_edge.inference import guardrails
 from skerry_edge.inference.activation.state import ModelKey
 from skerry_edge.inference.backend import ModelRunError
@@ -23,7 +24,7 @@ from skerry_edge.inference.routing import Route
 class Predictor:
     """Answers inference requests. Threads share it."""
 
-    def __init__(self, site: str, node: str, log: PredictionLog, metrics: Metrics) -> None:
+    def __init__(self, site: str, node: str, log: StreamLog, metrics: Metrics) -> None:
         self._site = site
         self._node = node
         self._log = log
@@ -91,28 +92,19 @@ class Predictor:
                 disagreements=answer.pair.disagreements,
                 error=answer.pair.error,
             )
-        at = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
-        rows = rows_of(answer.run.outputs[resident.manifest.decision.output])
-
-        def encode(seq: int) -> bytes:
-            return self._encoder.encode(
-                Prediction(
-                    site=self._site,
-                    node=self._node,
-                    epoch=self._log.epoch,
-                    seq=seq,
-                    request=request_id,
-                    namespace=route.key.namespace,
-                    model=route.key.name,
-                    version=resident.release.version,
-                    digest=resident.release.digest,
-                    variant=answer.variant,
-                    at=at,
-                    latency=answer.run.seconds,
-                    rows=rows,
-                    pair=pair,
-                )
+        body = self._encoder.encode(
+            Prediction(
+                request=request_id,
+                namespace=route.key.namespace,
+                model=route.key.name,
+                version=resident.release.version,
+                digest=resident.release.digest,
+                variant=answer.variant,
+                latency=answer.run.seconds,
+                rows=rows_of(answer.run.outputs[resident.manifest.decision.output]),
+                pair=pair,
             )
-
-        seq = self._log.append(encode)
+        )
+        now = time.time_ns() // 1000
+        seq = self._log.append_soon(lambda _: NewRecord(body, now, now))
         return None if seq is None else f"{self._site}/{self._node}/{self._log.epoch}/{seq}"

@@ -2,12 +2,14 @@
 
 import json
 from collections.abc import Mapping
+from typing import Any
 
 from skerry_api.v1alpha1.siteassignment import EvidenceSummary, ModelReport
 from skerry_core.evidence.collect import total
 from skerry_core.evidence.histogram import quantile
 from skerry_core.evidence.wire import ModelEvidence, NodeEvidence, to_wire
-from skerry_edge.events.log import PredictionLog
+from skerry_edge.events.logs import EventLogs
+from skerry_edge.events.settings import LogStatus
 from skerry_edge.inference.activation.phase import standing
 from skerry_edge.inference.activation.state import Activation
 from skerry_edge.inference.activator import Activator
@@ -22,20 +24,20 @@ class Reporter:
     """Makes the JSON of `/status` and `/evidence`."""
 
     def __init__(
-        self, site: str, node: str, activator: Activator, predictor: Predictor, log: PredictionLog, store: StoreFolder
+        self, site: str, node: str, activator: Activator, predictor: Predictor, logs: EventLogs, store: StoreFolder
     ) -> None:
         self._site = site
         self._node = node
         self._activator = activator
         self._predictor = predictor
-        self._log = log
+        self._logs = logs
         self._store = store
 
     def status(self) -> bytes:
-        """Phases, what is resident, the assignment in force and the log's position."""
+        """Phases, what is resident, the assignment in force and the logs' positions."""
         downloads = self._store.downloads()
         states, canaries = self._activator.states, self._activator.canaries
-        serial, refusal, log = self._activator.observed_serial, self._activator.refusal, self._log.status()
+        serial, refusal = self._activator.observed_serial, self._activator.refusal
         return json.dumps(
             {
                 "site": self._site,
@@ -44,15 +46,7 @@ class Reporter:
                 "refusal": {"reason": refusal.reason, "message": str(refusal)} if refusal is not None else None,
                 "models": [self._model(states[key], canaries.get(key), downloads).to_wire() for key in sorted(states)],
                 "resident": sorted({digest for state in states.values() for digest in state.resident}),
-                "log": {
-                    "epoch": log.epoch,
-                    "nextSeq": log.next_seq,
-                    "bytes": log.size,
-                    "dropped": log.dropped,
-                    "failedSyncs": log.failed_syncs,
-                    "torn": log.torn,
-                    "damaged": log.damaged,
-                },
+                "logs": [_log(log) for _, log in sorted(self._logs.status().items())],
             }
         ).encode()
 
@@ -92,6 +86,24 @@ class Reporter:
             reason=stands.reason,
             message=stands.message[:1024],
         )
+
+
+def _log(status: LogStatus) -> dict[str, Any]:
+    return {
+        "name": status.name,
+        "epoch": status.epoch,
+        "firstSeq": status.first_seq,
+        "nextSeq": status.next_seq,
+        "bytes": status.size,
+        "dropped": status.dropped,
+        "refused": status.refused,
+        "failedSyncs": status.failed_syncs,
+        "torn": status.torn,
+        "damaged": status.damaged,
+        "damagedRanges": status.damaged_ranges,
+        "expired": status.expired,
+        "expiredSeq": status.expired_seq,
+    }
 
 
 def _summary(canary: Canary) -> EvidenceSummary:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from http import HTTPStatus
 
-from skerry_edge.inference.http_message import Request, Response
+from skerry_edge.http.message import Request, Response
 from skerry_edge.inference.metrics import CONTENT_TYPE, Metrics
 from skerry_edge.inference.report import Reporter
 

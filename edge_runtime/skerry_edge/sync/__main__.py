@@ -10,18 +10,20 @@ import structlog
 from structlog.processors import ExceptionRenderer
 from structlog.tracebacks import ExceptionDictTransformer
 
-from skerry_core.errors import UserMustActError
+from skerry_core.errors import SkerryError, UserMustActError
 from skerry_edge.sync.process import run
 from skerry_edge.sync.settings import Settings
+from skerry_edge.telemetry.error_classes import ErrorClasses
 
 
-def configure_logs() -> None:
-    """Log JSON lines to stdout. Tracebacks come without variables: those hold tokens and signed URLs."""
+def configure_logs(errors: ErrorClasses) -> None:
+    """Log JSON lines to stdout, and count what is wrong. Tracebacks come without variables: those hold secrets."""
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
+            errors,
             ExceptionRenderer(ExceptionDictTransformer(show_locals=False)),
             structlog.processors.JSONRenderer(),
         ],
@@ -30,8 +32,9 @@ def configure_logs() -> None:
 
 
 def main() -> int:
-    """Run until SIGTERM or SIGINT; 2 if the environment is incomplete."""
-    configure_logs()
+    """Run until SIGTERM or SIGINT; 2 if the environment is incomplete or the disk refuses."""
+    errors = ErrorClasses()
+    configure_logs(errors)
     log = structlog.get_logger()
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -42,7 +45,11 @@ def main() -> int:
         log.error("can't start", reason=error.reason, message=str(error))  # noqa: TRY400 - a message, no trace
         return 2
     log.info("started", site=settings.site, node=settings.node)
-    run(settings, stop)
+    try:
+        run(settings, stop, errors)
+    except (SkerryError, OSError) as error:
+        log.error("can't start", reason=getattr(error, "reason", "DiskFault"), message=str(error))  # noqa: TRY400
+        return 2
     log.info("stopped")
     return 0
 

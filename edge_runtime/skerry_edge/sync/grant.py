@@ -11,6 +11,7 @@ from skerry_core.errors import WaitError
 from skerry_core.store.grant import StoreGrant
 from skerry_core.store.granted import GrantedStore
 from skerry_core.store.http import GuardedPool
+from skerry_core.store.metered import Meter
 
 _log = structlog.get_logger()
 
@@ -18,12 +19,13 @@ _log = structlog.get_logger()
 class GrantKeeper:
     """Keeps `grant.json` and opens the store by it. Safe to use from several threads."""
 
-    def __init__(self, path: Path, site: str) -> None:
+    def __init__(self, path: Path, site: str, meter: Meter | None = None) -> None:
+        """`meter` is told of every byte to and from the store."""
         self._path = path
         self._site = site
         self._lock = threading.Lock()
         self._grant: StoreGrant | None = None
-        self._pool = GuardedPool()
+        self._pool = GuardedPool(meter=meter)
 
     def read(self) -> None:
         """Take up what the disk holds, if it is a grant."""

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 import urllib3
-from pydantic import Field, ValidationError
+from pydantic import ValidationError
 from urllib3.exceptions import HTTPError
 
 from skerry_api.v1alpha1.fields import ApiModel, Digest
@@ -13,12 +13,6 @@ from skerry_core.errors import RetryError
 _SECONDS = 2.0
 _MAX_BYTES = 1 << 20
 _DAMAGED = "DigestMismatch"
-
-
-class LogPosition(ApiModel):
-    """Where inference stands in its prediction log: the number that the next record gets."""
-
-    next_seq: int = Field(ge=0)
 
 
 class Refusal(ApiModel):
@@ -35,7 +29,6 @@ class InferenceStatus(ApiModel):
     observed_serial: Serial | None = None
     refusal: Refusal | None = None
     resident: tuple[Digest, ...] = ()
-    log: LogPosition | None = None
 
     @property
     def finds_damage(self) -> bool:
@@ -54,14 +47,24 @@ class InferenceApi:
     def status(self) -> InferenceStatus:
         """Read the status; RetryError InferenceUnreachable while there is none."""
         try:
-            response = self._pool.request("GET", self.url, timeout=_SECONDS, preload_content=False)
+            return InferenceStatus.model_validate_json(self._read(self.url))
+        except ValidationError as error:
+            raise RetryError("InferenceUnreachable", f"inference answers with no status: {error}") from error
+
+    def metrics(self) -> str:
+        """Read its metrics in Prometheus' text format, whole; RetryError InferenceUnreachable while there are none."""
+        data = self._read(f"{self.url.removesuffix('/status')}/metrics")
+        if len(data) >= _MAX_BYTES:
+            raise RetryError("InferenceUnreachable", f"inference's metrics are longer than {_MAX_BYTES} bytes")
+        return data.decode("utf-8", errors="replace")
+
+    def _read(self, url: str) -> bytes:
+        try:
+            response = self._pool.request("GET", url, timeout=_SECONDS, preload_content=False)
             try:
-                data = response.read(_MAX_BYTES)
+                data: bytes = response.read(_MAX_BYTES)
             finally:
                 response.release_conn()
         except HTTPError as error:
             raise RetryError("InferenceUnreachable", f"inference doesn't answer: {type(error).__name__}") from error
-        try:
-            return InferenceStatus.model_validate_json(data)
-        except ValidationError as error:
-            raise RetryError("InferenceUnreachable", f"inference answers with no status: {error}") from error
+        return data

@@ -34,10 +34,6 @@ class Layout:
         return self.root / "inference" / "activation"
 
     @property
-    def node(self) -> Path:
-        return self.root / "inference" / "node.json"
-
-    @property
     def log(self) -> Path:
         return self.root / "inference" / "log"
 
@@ -48,3 +44,23 @@ class Layout:
     @property
     def uploaded(self) -> Path:
         return self.root / "sync" / "uploaded.json"
+
+    @property
+    def fence(self) -> Path:
+        return self.root / "store" / "log-fence.json"
+
+    @property
+    def own_log(self) -> Path:
+        return self.root / "sync" / "log"
+
+    @property
+    def traffic(self) -> Path:
+        return self.root / "sync" / "traffic.json"
+
+    @property
+    def link(self) -> Path:
+        return self.root / "sync" / "link.json"
+
+    @property
+    def policy(self) -> Path:
+        return self.root / "sync" / "policy.json"

@@ -19,6 +19,7 @@ from urllib3.exceptions import HTTPError, LocationParseError
 from skerry_api.kinds import RUNTIME_NAMESPACE
 from skerry_api.v1alpha1.fields import GROUP, VERSION
 from skerry_core.errors import RetryError, SkerryError, UserMustActError, WaitError
+from skerry_core.store.metered import Meter, MeteredPool
 
 ASSIGNMENTS = f"/apis/{GROUP}/{VERSION}/namespaces/{RUNTIME_NAMESPACE}/siteassignments"
 SECRETS = f"/api/v1/namespaces/{RUNTIME_NAMESPACE}/secrets"
@@ -41,11 +42,13 @@ Object = dict[str, Any]
 class LocalApi:
     """An API server's address, and the folder with `token` and `ca.crt`.
 
-    Both files are read for every request: the kubelet replaces the token long before it ends.
+    Both files are read for every request: the kubelet replaces the token long before it ends. `meter` is told of every
+    byte.
     """
 
     server: str
     credentials: Path
+    meter: Meter | None = None
 
     def follow(self, collection: str, name: str, seen: Callable[[Object], None]) -> None:
         """Call `seen` with the object as it is now and with every later version, until the server ends the watch.
@@ -105,7 +108,8 @@ class LocalApi:
         except OSError as error:
             raise RetryError("ApiUnauthorized", f"the service account's token can't be read: {error}") from error
         ca = self.credentials / _CA_FILE
-        with urllib3.PoolManager(
+        with MeteredPool(
+            self.meter,
             headers={"Authorization": f"Bearer {bearer}", "Accept": "application/json"},
             ca_certs=str(ca) if ca.exists() else None,
             retries=False,

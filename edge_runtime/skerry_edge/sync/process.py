@@ -4,32 +4,58 @@ import base64
 import binascii
 import os
 import threading
-from collections import deque
+import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
-from prometheus_client import CollectorRegistry, Gauge
+from prometheus_client import CollectorRegistry
 from pydantic import ValidationError
 
 from skerry_api.kinds import ASSIGNMENT_NAME, GRANT_KEY, GRANT_SECRET
 from skerry_api.v1alpha1.runtimenode import DiskUsage
 from skerry_api.v1alpha1.siteassignment import SiteAssignmentStatus
+from skerry_api.v1alpha1.syncpolicy import AGGREGATES, ALERTS
 from skerry_core.errors import RetryError, WaitError
+from skerry_core.sync_policy.defaults import BUILT_IN_STREAMS
+from skerry_core.sync_policy.document import SyncPolicyDocument
 from skerry_edge.delivery.activation import read_activation
 from skerry_edge.delivery.blobs import BlobFolder
 from skerry_edge.delivery.delivery import Delivery, Demand
-from skerry_edge.events.segment import segment_firsts
+from skerry_edge.events.expiry import uptime_ms
+from skerry_edge.events.identity import Owner
+from skerry_edge.events.keeper import LogKeeper
+from skerry_edge.events.log import StreamLog
+from skerry_edge.events.logs import EventLogs
+from skerry_edge.events.settings import StreamSettings
+from skerry_edge.inference.intent import boot_id
+from skerry_edge.sync.alerts.derivation import Alerts
 from skerry_edge.sync.assignment import AssignmentKeeper
-from skerry_edge.sync.batching import depth
+from skerry_edge.sync.backlog import Backlog
+from skerry_edge.sync.download_gate import DownloadGate
 from skerry_edge.sync.grant import GrantKeeper
 from skerry_edge.sync.health import HealthServer
 from skerry_edge.sync.inference_api import InferenceApi, InferenceStatus
 from skerry_edge.sync.layout import Layout
 from skerry_edge.sync.local_api import ASSIGNMENTS, SECRETS, LocalApi, Object
+from skerry_edge.sync.metered import MeteredFlag
 from skerry_edge.sync.node_reporter import NodeReporter
-from skerry_edge.sync.report import Cause, Facts, standing
+from skerry_edge.sync.outbound.aggregates.derivation import Aggregates
+from skerry_edge.sync.outbound.deriving import DerivingLoop
+from skerry_edge.sync.outbound.outbound import Outbound
+from skerry_edge.sync.policy_keeper import PolicyKeeper
+from skerry_edge.sync.report import Cause, Facts
+from skerry_edge.sync.resend import Resends
+from skerry_edge.sync.retire import Retirement
+from skerry_edge.sync.schedule.plan import Lane
+from skerry_edge.sync.scheduler import Scheduler
 from skerry_edge.sync.settings import Settings
+from skerry_edge.sync.steady import Steady
 from skerry_edge.sync.supervisor import Loop, Supervisor
+from skerry_edge.sync.telemetry import NodeTelemetry
+from skerry_edge.sync.traffic import LOCAL, METRICS, Traffic
 from skerry_edge.sync.upload import Uploader
+from skerry_edge.telemetry.error_classes import ErrorClasses
 
 # Between a watch that the server ended and the next one.
 _BETWEEN_WATCHES = timedelta(seconds=1)
@@ -38,42 +64,87 @@ _BETWEEN_WATCHES = timedelta(seconds=1)
 class Sync:
     """Everything that sync does on one node. Reads the disk when built, and the network only once started."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, errors: ErrorClasses) -> None:
+        """`errors` counts what this process logs. Raises SkerryError and OSError if the disk can't be read."""
         self._settings = settings
         self._layout = layout = Layout(settings.root)
-        registry = CollectorRegistry()
+        self._registry = registry = CollectorRegistry()
         _prepare(layout)
+        self._boot = boot_id()
+        self._traffic = Traffic(
+            layout.traffic, lambda noted: Steady(self._boot, lambda: uptime_ms() / 1000, time.time, noted), registry
+        )
         self._assignment = AssignmentKeeper(
             layout.assignment, layout.restrictions, settings.trust / "hub.pub", settings.site
         )
-        self._grant = GrantKeeper(layout.grant, settings.site)
+        self._grant = GrantKeeper(layout.grant, settings.site, self._traffic)
         self._assignment.read()
         self._grant.read()
-        self._api = LocalApi(settings.api_server, settings.credentials)
+        self._api = LocalApi(settings.api_server, settings.credentials, self._traffic)
         self._inference = InferenceApi(settings.inference_status)
-        self._delivery = Delivery(
-            BlobFolder(layout.blobs),
-            layout.downloads,
-            self._demand,
-            lambda digest, start, limit: self._grant.store().get(digest, start, limit),
-            lambda: self._delivering.woken,
+        self._policy = PolicyKeeper(layout.blobs, self._policy_digest, layout.policy)
+        self._scheduler = Scheduler(self._in_force, self._traffic, MeteredFlag(layout.link, default=settings.metered))
+        self._delivery = self._make_delivery()
+        self._logs = EventLogs(layout.own_log, Owner(settings.site, settings.node, self._boot), fence=layout.fence)
+        self._keeper = LogKeeper(self._logs)
+        self._outbound = Outbound(layout.grant.parent, settings.site_salt, layout.log / "consent", registry)
+        self._policy.tell(self._outbound.adopt)
+        deriving = self._make_deriving()
+        self._telemetry = NodeTelemetry(
+            site=settings.site,
+            node=settings.node,
+            root=settings.root,
+            boot=self._boot,
+            logs=self._logs,
+            inference=self._inference,
+            registry=registry,
+            errors=errors,
+            environment=os.environ,
+            pushed=self._count_push,
+        )
+        self._policy.tell(self._telemetry.adopt)
+        self._uploader = Uploader(
+            layout,
+            settings.site,
+            self._grant.store,
+            self._in_force,
+            self._outbound.rows,
+            self._scheduler,
+            self._traffic,
+            registry,
+            boot_id=self._boot,
+        )
+        self._backlog = Backlog(self._uploader, self._scheduler, self._in_force, registry)
+        retirement = Retirement(
+            layout,
+            self._uploader.outgoing,
+            self._uploader.notes,
+            self._in_force,
+            lambda: [self._outbound.held(), *(loop.held() for loop in deriving.values())],
             registry,
         )
-        self._uploader = Uploader(layout, settings.node, self._grant.store, registry)
+        resends = Resends(settings.site, settings.node, self._grant.store, self._uploader, self._scheduler)
         reporter = NodeReporter(
             self._ask_inference, self._facts, lambda status: self._api.write_node_status(settings.node, status)
         )
-        self._depth = Gauge("skerry_sync_queue_depth", "Records that wait for upload.", registry=registry)
-        self._depths: deque[tuple[datetime, int]] = deque(maxlen=60)
         self._delivering = Loop("delivery", self._delivery.step)
-        self._uploading = Loop("upload", self._uploader.step)
+        self._uploading = Loop("upload", lambda: self._uploader.step(Lane.SHARED))
+        self._express = Loop("express", lambda: self._uploader.step(Lane.EXPRESS))
+        self._policy.step()
         self._supervisor = Supervisor(
             (
                 self._delivering,
                 self._uploading,
-                Loop("assignment", self._follow_assignment),
-                Loop("grant", self._follow_grant),
-                Loop("report", reporter.step),
+                self._express,
+                Loop("resend", resends.step),
+                Loop("retire", retirement.step),
+                Loop("policy", self._policy.step),
+                Loop("traffic", self._flush),
+                Loop("assignment", self._local(self._follow_assignment)),
+                Loop("grant", self._local(self._follow_grant)),
+                Loop("report", self._local(reporter.step)),
+                *(Loop(name, loop.step) for name, loop in deriving.items()),
+                *self._telemetry.loops,
             ),
             registry,
         )
@@ -81,6 +152,7 @@ class Sync:
 
     def start(self) -> None:
         """Start all loops and answer probes; the disk has been read, so this node is ready."""
+        self._keeper.start()
         self._supervisor.start()
         self.health.ready.set()
         self.health.start()
@@ -89,6 +161,73 @@ class Sync:
         """Ask all loops to end."""
         self._supervisor.stop()
         self.health.stop()
+        self._telemetry.close()
+        self._keeper.stop()
+        self._logs.close()
+        self._traffic.flush()
+
+    def _make_delivery(self) -> Delivery:
+        return Delivery(
+            BlobFolder(self._layout.blobs),
+            self._layout.downloads,
+            self._demand,
+            lambda digest, start, limit, end: self._grant.store().get(digest, start, limit, end),
+            DownloadGate(self._scheduler, self._traffic),
+            lambda: self._delivering.woken,
+            self._registry,
+        )
+
+    def _make_deriving(self) -> dict[str, DerivingLoop[Any]]:
+        """The loops that follow logs and write what they make of them to logs of sync's own, by name."""
+        notes, roots = self._layout.grant.parent, (self._layout.log, self._layout.own_log)
+        alerts = DerivingLoop(
+            Alerts(self._registry), notes / "alerts.json", roots, self._outbound, self._open_log(ALERTS)
+        )
+        aggregates = DerivingLoop(
+            Aggregates(self._outbound.rules, self._registry),
+            notes / "aggregates.json",
+            roots,
+            self._outbound,
+            self._open_log(AGGREGATES),
+        )
+        self._policy.tell(alerts.adopt)
+        self._policy.tell(aggregates.adopt)
+        return {"alerts": alerts, "aggregates": aggregates}
+
+    def _open_log(self, name: str) -> StreamLog:
+        """Open a log of sync's own; its limits follow the policy."""
+
+        def adopt(document: SyncPolicyDocument) -> None:
+            stream = document.stream(name) or BUILT_IN_STREAMS[name]
+            self._logs.open(StreamSettings(name, stream.tier.rank, stream.max_age, stream.max_bytes))
+
+        self._policy.tell(adopt)
+        stream = BUILT_IN_STREAMS[name]
+        return self._logs.open(StreamSettings(name, stream.tier.rank, stream.max_age, stream.max_bytes))
+
+    def _in_force(self) -> SyncPolicyDocument:
+        return self._policy.document
+
+    def _policy_digest(self) -> str | None:
+        document = self._assignment.document
+        return None if document is None else document.sync_policy
+
+    def _local(self, step: Callable[[], timedelta]) -> Callable[[], timedelta]:
+        """The step, what it sends and receives counted as not leaving the site."""
+
+        def counted() -> timedelta:
+            with self._traffic.exchange(LOCAL):
+                return step()
+
+        return counted
+
+    def _flush(self) -> timedelta:
+        self._traffic.show(self._in_force())
+        return self._traffic.flush()
+
+    def _count_push(self, size: int) -> None:
+        with self._traffic.exchange(METRICS):
+            self._traffic.sent(size)
 
     def _demand(self) -> Demand:
         return Demand(self._assignment.document, self._assignment.quarantined, read_activation(self._layout.activation))
@@ -124,9 +263,10 @@ class Sync:
         except (KeyError, TypeError, binascii.Error) as error:
             raise WaitError("GrantMalformed", f"Secret {GRANT_SECRET} holds no {GRANT_KEY}") from error
         if self._grant.offer(data):
+            self._scheduler.retry_now()
             self._delivery.retry_now()
-            self._delivering.wake()
-            self._uploading.wake()
+            for loop in (self._delivering, self._uploading, self._express):
+                loop.wake()
 
     def _ask_inference(self) -> InferenceStatus:
         """Read inference's status; if it found a blob damaged, have delivery find out which and fetch it again."""
@@ -143,10 +283,7 @@ class Sync:
         if inference is not None and inference.refusal is not None:
             causes.append(Cause(inference.refusal.reason, inference.refusal.message))
         volume = os.statvfs(self._settings.root)
-        if inference is not None and inference.log is not None and self._layout.log.is_dir():
-            waiting = depth(segment_firsts(self._layout.log), inference.log.next_seq, self._uploader.uploaded)
-            self._depth.set(waiting)
-            self._depths.append((now, waiting))
+        self._backlog.look(now)
         return Facts(
             site=self._settings.site,
             accepted=None if document is None else document.serial,
@@ -157,13 +294,14 @@ class Sync:
             pending=self._delivery.pending,
             upload=None if failure is None else Cause(failure.reason, str(failure)),
             disk=DiskUsage(capacity=volume.f_blocks * volume.f_frsize, free=volume.f_bavail * volume.f_frsize),
-            queue_depth=standing(self._depths, now),
+            queue_depth=self._backlog.depth(now),
+            queues=self._backlog.queues(now),
         )
 
 
-def run(settings: Settings, stop: threading.Event) -> None:
-    """Run until `stop` is set."""
-    sync = Sync(settings)
+def run(settings: Settings, stop: threading.Event, errors: ErrorClasses) -> None:
+    """Run until `stop` is set. Raises SkerryError and OSError if it can't start."""
+    sync = Sync(settings, errors)
     sync.start()
     stop.wait()
     sync.stop()
@@ -171,7 +309,7 @@ def run(settings: Settings, stop: threading.Event) -> None:
 
 def _prepare(layout: Layout) -> None:
     """Make sync's own folders, and remove what a killed write left."""
-    for folder in (layout.assignment.parent, layout.grant.parent):
+    for folder in (layout.assignment.parent, layout.grant.parent, layout.own_log):
         folder.mkdir(parents=True, exist_ok=True)
         for leftover in folder.glob(".*.tmp"):
             leftover.unlink()

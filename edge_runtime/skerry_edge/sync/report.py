@@ -1,7 +1,7 @@
 """This node's RuntimeNode status from facts, and whether it says anything new; pure.
 
 Kubernetes stores what changed state, not what counts up: a status is written when a phase, a digest, a serial, a reason
-or the order of magnitude of the queue changes. Whatever else it holds is as of that moment.
+the order of magnitude of a queue or why it is held changes. Whatever else it holds is as of that moment.
 """
 
 from collections.abc import Iterable
@@ -10,9 +10,9 @@ from datetime import datetime, timedelta
 
 from skerry_api.conditions import Observation, Outcome, Progressing, Ready, Stalled, Waiting, conditions_for
 from skerry_api.v1alpha1.condition import ConditionStatus
-from skerry_api.v1alpha1.runtimenode import DiskUsage, RuntimeNodeStatus
+from skerry_api.v1alpha1.runtimenode import DiskUsage, RuntimeNodeStatus, TierQueue
 from skerry_api.v1alpha1.siteassignment import ModelPhase, ModelReport, Serial
-from skerry_edge.delivery.plan import Pending
+from skerry_edge.delivery.plan import DOWNLOADING, Pending
 
 QUEUE_WINDOW = timedelta(seconds=10)
 _COARSEST_EXACT = 1000
@@ -48,6 +48,7 @@ class Facts:
     upload: Cause | None = None
     disk: DiskUsage | None = None
     queue_depth: int = 0
+    queues: tuple[TierQueue, ...] = ()
 
 
 def report(facts: Facts, generation: int, before: RuntimeNodeStatus | None, now: datetime) -> RuntimeNodeStatus:
@@ -67,6 +68,7 @@ def report(facts: Facts, generation: int, before: RuntimeNodeStatus | None, now:
         resident=tuple(sorted(facts.resident)),
         disk=facts.disk,
         queue_depth=coarse(facts.queue_depth),
+        queues=facts.queues,
         updated_at=now,
     )
 
@@ -96,6 +98,7 @@ def _news(status: RuntimeNodeStatus) -> tuple[object, ...]:
         ),
         status.resident,
         status.queue_depth,
+        tuple((queue.tier, queue.depth, queue.held_reason) for queue in status.queues),
     )
 
 
@@ -137,8 +140,8 @@ def _reconciling(facts: Facts) -> Outcome | None:
         return Waiting("AssignmentMissing", "no assignment has come yet: is the site operator running and linked?")
     if facts.models is None:
         return Waiting("InferenceUnreachable", "the inference container doesn't answer: look at its log")
-    for item in sorted(facts.pending, key=lambda item: item.reason == "Downloading"):
-        state = Progressing if item.reason == "Downloading" else Waiting
+    for item in sorted(facts.pending, key=lambda item: item.reason == DOWNLOADING):
+        state = Progressing if item.reason == DOWNLOADING else Waiting
         return state(item.reason, item.message)
     if facts.serial != facts.accepted:
         return Progressing("Activating", "inference has yet to take up the newest assignment")

@@ -13,7 +13,10 @@ _REQUIRED = ("SKERRY_SITE", "SKERRY_NODE", _API_HOST, _API_PORT)
 
 @dataclass(frozen=True)
 class Settings:
-    """Who this node is, where its volume, the pinned keys and its credentials are mounted, and whom it talks to."""
+    """Who this node is, where its volume, the pinned keys and its credentials are mounted, and whom it talks to.
+
+    `metered`: whether the link costs by the byte, unless `sync/link.json` says otherwise.
+    """
 
     site: str
     node: str
@@ -23,6 +26,8 @@ class Settings:
     api_server: str
     inference_status: str
     health_port: int
+    metered: bool = False
+    site_salt: Path = Path("/etc/skerry/salt/salt")
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
@@ -42,4 +47,6 @@ class Settings:
             api_server=f"https://{f'[{host}]' if ':' in host else host}:{environment[_API_PORT]}",
             inference_status=f"http://127.0.0.1:{environment.get('SKERRY_STATUS_PORT', '8081')}/status",
             health_port=int(environment.get("SKERRY_SYNC_PORT", "8082")),
+            metered=environment.get("SKERRY_LINK_METERED", "").strip().lower() == "true",
+            site_salt=Path(environment.get("SKERRY_SALT_DIR", "/etc/skerry/salt")) / "salt",
         )

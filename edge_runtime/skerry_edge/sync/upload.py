@@ -1,30 +1,44 @@
-"""Carries the prediction log to the store, batch by batch; loses nothing wherever it is killed."""
+"""Carries all logs to the store, batch by batch, as the scheduler lets it; loses nothing wherever it is killed.
 
-import json
+litestream's rule (its replica.go) holds: after an error nothing is assumed. What the store has is what it listed, or
+what was noted durably after it had confirmed it; a batch whose fate isn't known is sent again under the same key.
+"""
+
+import random
+import threading
 import time
-from collections.abc import Callable
-from datetime import timedelta
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 import structlog
-import zstandard
-from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client import CollectorRegistry, Counter
 
-from skerry_core.durable import fsync_directory, write_file
-from skerry_core.errors import RetryError, SkerryError
+from skerry_api.v1alpha1.syncpolicy import Tier
+from skerry_core.backoff import delay
+from skerry_core.batch.key import batch_key, parse_key
+from skerry_core.errors import SkerryError
 from skerry_core.store.granted import Listing
-from skerry_edge.events.reader import LogReader
-from skerry_edge.events.recovery import FIRST_SEQ
-from skerry_edge.events.segment import segment_firsts, segment_path
-from skerry_edge.sync import batching
-from skerry_edge.sync.batching import Position
+from skerry_core.sync_policy.document import SyncPolicyDocument
+from skerry_edge.events.identity import LogIdentity, read_identity
+from skerry_edge.sync.fence import add_to_fence
 from skerry_edge.sync.layout import Layout
+from skerry_edge.sync.log_source import LogSource, reading
+from skerry_edge.sync.outgoing import Outgoing, Pass, Ready, log_folders
+from skerry_edge.sync.positions import Range, Sent
+from skerry_edge.sync.schedule.plan import Lane, Part, Queue, Upload, Wait, lane_of
+from skerry_edge.sync.scheduler import Lease, Scheduler, is_of_link
+from skerry_edge.sync.sent_notes import SentNotes
+from skerry_edge.sync.traffic import LISTING, RESEND, Traffic
+from skerry_edge.telemetry.lag import StoredLag
 
-# A batch holds what came in this time, or less if that is more than a batch may hold.
-PERIOD = timedelta(seconds=2)
+# How long nothing may be looked for: what comes goes after so long, the scheduler's linger aside.
+PERIODS = {Lane.EXPRESS: timedelta(seconds=0.5), Lane.SHARED: timedelta(seconds=2)}
 # A failure that passes within this many seconds is nobody's business.
 PATIENCE = 15.0
-_LEVEL = 3  # zstd: 59 bytes a record of 278, and higher levels win little
+# The site's objects are listed at most this often, in seconds, and less often where budgets are small.
+LISTING_SECONDS = 60.0
 
 _log = structlog.get_logger()
 
@@ -40,103 +54,251 @@ class Outbox(Protocol):
         """List the site's objects, perhaps not all."""
         ...
 
+    def list_resends(self) -> Listing:
+        """List the hub's requests to send records again."""
+        ...
+
 
 class Uploader:
-    """Sends one batch a step. `outbox` opens the store by the grant in force; raises SkerryError if there is none."""
+    """Sends one batch a step of a lane. Lanes run in threads of their own and never touch one log at once."""
 
-    def __init__(self, layout: Layout, node: str, outbox: Callable[[], Outbox], registry: CollectorRegistry) -> None:
+    def __init__(
+        self,
+        layout: Layout,
+        site: str,
+        outbox: Callable[[], Outbox],
+        policy: Callable[[], SyncPolicyDocument],
+        passed: Pass,
+        scheduler: Scheduler,
+        traffic: Traffic,
+        registry: CollectorRegistry,
+        *,
+        boot_id: str,
+    ) -> None:
+        """`outbox` opens the store by the grant in force, and raises SkerryError if there is none.
+
+        `policy` gives the policy in force, `passed` says what of a stream's records leaves the node.
+        """
         self._layout = layout
-        self._node = node
+        self._site = site
         self._outbox = outbox
-        self._reader = LogReader(layout.log)
-        self._position: Position | None = None
-        noted = self._noted()
-        self._uploaded = FIRST_SEQ - 1 if noted is None else noted.seq
-        self._failure: SkerryError | None = None
-        self._failing_since = 0.0
-        self._bytes = Counter("skerry_sync_uploaded_bytes_total", "Compressed bytes sent.", registry=registry)
-        self._records = Counter("skerry_sync_uploaded_records_total", "Records sent.", registry=registry)
-        self._gauge = Gauge("skerry_sync_uploaded_seq", "Highest number that the store has.", registry=registry)
+        self._policy = policy
+        self._passed = passed
+        self._scheduler = scheduler
+        self._traffic = traffic
+        self._boot_id = boot_id
+        self._notes = SentNotes(layout.uploaded)
+        self._all: dict[str, Outgoing] = {}
+        self._lock = threading.Lock()
+        self._listing = threading.Lock()
+        self._listed: dict[str, list[Range]] = {}
+        self._listed_at: float | None = None
+        self._doubtful = True
+        self._failures: dict[Lane, tuple[SkerryError, float]] = {}
+        self._lag = StoredLag(registry)
+        self._records = Counter(
+            "skerry_sync_uploaded_records_total", "Records that the store has, by tier.", ["tier"], registry=registry
+        )
+        self._batches = Counter(
+            "skerry_sync_uploaded_batches_total", "Batches that the store has, by tier.", ["tier"], registry=registry
+        )
 
     @property
-    def uploaded(self) -> int:
-        """Highest sequence number that the store is known to have."""
-        return self._uploaded
+    def notes(self) -> SentNotes:
+        """What the store is known to have."""
+        return self._notes
 
     @property
     def failure(self) -> SkerryError | None:
         """Why nothing could be uploaded for a while; None if all is well, or not yet bad enough to tell."""
-        failure = self._failure
-        return None if failure is None or time.monotonic() - self._failing_since < PATIENCE else failure
+        lasting = [error for error, since in list(self._failures.values()) if time.monotonic() - since >= PATIENCE]
+        return lasting[0] if lasting else None
 
-    def step(self) -> timedelta:
-        """Send the next batch, if there is one; the pause until the next step.
+    def outgoing(self) -> list[Outgoing]:
+        """All logs that were found, as of the last step."""
+        return list(self._all.values())
 
-        After any error the position is forgotten, and computed again from the store and the note on disk.
-        """
+    def step(self, lane: Lane) -> timedelta:
+        """Send the lane's next batch, if one may go; the pause until the next step."""
         try:
-            epoch = self._epoch()
-            pause = PERIOD if epoch is None else self._send(self._outbox(), epoch)
+            pause = self._step(lane)
         except SkerryError as error:
-            self._position = None
-            if self._failure is None:
-                self._failing_since = time.monotonic()
-            self._failure = error
+            self._doubtful = True
+            self._failures.setdefault(lane, (error, time.monotonic()))
+            self._failures[lane] = (error, self._failures[lane][1])
             raise
         except Exception:
-            self._position = None
+            self._doubtful = True
             raise
-        self._failure = None
+        self._failures.pop(lane, None)
         return pause
 
-    def _send(self, outbox: Outbox, epoch: str) -> timedelta:
-        prefix = batching.events_prefix(self._node, epoch)
-        if self._position is None or self._position.epoch != epoch:
-            listed = (info.key for info in outbox.list_own().objects)
-            self._advance(batching.position(prefix, epoch, listed, self._noted()))
-        assert self._position is not None
-        try:
-            records = self._reader.read(self._position.seq + 1, batching.MAX_RECORDS)
-        except OSError as error:
-            raise RetryError("LogUnreadable", f"the prediction log can't be read: {error}") from error
-        if not records:
-            return PERIOD
-        batch = batching.cut(records)
-        data = zstandard.ZstdCompressor(level=_LEVEL, write_checksum=True).compress(batching.encode(batch))
-        outbox.upload(batching.batch_key(prefix, batch), data)
-        self._bytes.inc(len(data))
-        self._records.inc(len(batch))
-        self._advance(Position(epoch, batch[-1].seq))
-        more = len(batch) < len(records) or len(records) == batching.MAX_RECORDS
-        return timedelta() if more else PERIOD
+    def queues(self, lane: Lane | None = None) -> dict[str, tuple[Outgoing, Queue]]:
+        """What every log has to send; of one lane, or of all. A log that can't be read is passed over."""
+        policy, found = self._policy(), {}
+        for key, item in self._find().items():
+            stream = policy.stream(item.stream)
+            if lane is not None and lane_of(None if stream is None else stream.tier) is not lane:
+                continue
+            if not item.lock.acquire(blocking=False):
+                continue  # it is being sent
+            try:
+                if item.look(self._notes.of, self._scheduler.at):
+                    found[key] = (item, item.queue(policy))
+            except SkerryError as error:
+                _log.warning("log passed over", log=key, reason=error.reason, message=str(error))
+            finally:
+                item.lock.release()
+        return found
 
-    def _advance(self, position: Position) -> None:
-        """Note the position durably, and only then remove what it makes needless."""
-        write_file(self._layout.uploaded, json.dumps({"epoch": position.epoch, "seq": position.seq}).encode())
-        self._position = position
-        self._uploaded = position.seq
-        self._gauge.set(position.seq)
-        if not self._layout.log.is_dir():
+    def ask_again(self, epoch: str, ranges: Iterable[Range]) -> bool:
+        """Send these once more, as far as the store had them and they are there; false if there is no such log."""
+        for item in self.outgoing():
+            with item.lock:
+                identity = item.identity
+                if identity is None or identity.epoch != epoch:
+                    continue
+                item.resend = [had for part in ranges for had in item.sent.within(part)]
+                return True
+        return False
+
+    def lacks(self, epoch: str) -> bool:
+        """Whether no log of this epoch is on the node, for certain: one that can't be read now may be it.
+
+        Raises RetryError LogUnreadable.
+        """
+        for root in (self._layout.log, self._layout.own_log):
+            with reading(root.name):
+                for folder in root.iterdir() if root.is_dir() else ():
+                    identity = read_identity(folder) if folder.is_dir() else None
+                    if folder.is_dir() and (identity is None or identity.epoch == epoch):
+                        return False
+        return True
+
+    def _step(self, lane: Lane) -> timedelta:
+        queues = self.queues(lane)
+        leased = self._scheduler.upload(tuple(queue for _, queue in queues.values()), lane)
+        if isinstance(leased, Wait):
+            return min(timedelta(seconds=leased.seconds), PERIODS[lane])
+        assert isinstance(leased.command, Upload)
+        item, queue = queues[leased.command.stream]
+        assert queue.tier is not None
+        return self._send(item, queue.tier, leased, leased.command)
+
+    def _send(self, item: Outgoing, tier: Tier, lease: Lease, command: Upload) -> timedelta:
+        """Make the batch and send it. Whatever happens, the lease is handed back, with what was really sent."""
+        purpose = RESEND if command.part is Part.RESEND else tier.value
+        error: Exception | None = None
+        size = 0
+        with self._traffic.exchange(purpose, lease.rate) as exchange:
+            try:
+                outbox = self._outbox()
+                self._make_sure(outbox)
+                with item.lock:
+                    ready = self._ready(item, command)
+                    if ready is None:
+                        return PERIODS[Lane.SHARED]
+                    data = ready.fitted.encoded.data
+                    if len(data) > command.max_bytes and command.reserve:
+                        item.too_large(ready.fitted)
+                        return timedelta()
+                    item.again = (command.part, ready.fitted.cut.range)
+                    outbox.upload(_key(ready), data)
+                    size = len(data)
+                    item.done(command.part, ready.fitted)
+            except Exception as caught:
+                error = caught
+                self._put_off(item, caught)
+                raise
+            finally:
+                self._scheduler.uploaded(lease, exchange, size, error)
+        self._records.labels(tier.value).inc(len(ready.fitted.cut.rows))
+        self._batches.labels(tier.value).inc()
+        if command.part is not Part.RESEND:
+            self._lag.stored(tier.value, ready.batches, time.time_ns() // 1000)
+        self._notes.note(ready.log.epoch, item.stream, item.sent)
+        return timedelta()
+
+    def _ready(self, item: Outgoing, command: Upload) -> Ready | None:
+        self._believe_listing(item)
+        stream = self._policy().stream(item.stream)
+        if stream is None or item.fenced:
+            return None
+        return item.make(command.part, command.max_bytes, stream, self._passed, datetime.now(UTC))
+
+    def _put_off(self, item: Outgoing, error: Exception) -> None:
+        """Let the other logs go on while something is wrong with this one alone."""
+        if not is_of_link(error):
+            item.failures += 1
+            item.retry_at = self._scheduler.at + delay(item.failures, random.random()).total_seconds()  # noqa: S311
+
+    def _find(self) -> dict[str, Outgoing]:
+        """All logs that are there now; those that went are forgotten."""
+        folders = dict(log_folders(self._layout.log, self._layout.own_log))
+        with self._lock:
+            known = self._all
+            self._all = {
+                key: known.get(key) or Outgoing(key, self._site, LogSource(path)) for key, path in folders.items()
+            }
+            return self._all
+
+    def _make_sure(self, outbox: Outbox) -> None:
+        """After an error, and at the start, ask the store what it has, as often as the budgets have room for that.
+
+        Where they are small a start with a note goes by the note alone: it is never ahead of the store.
+        """
+        if not self._doubtful or not self._listing.acquire(blocking=False):
             return
-        removable = batching.removable(segment_firsts(self._layout.log), position.seq)
-        for first in removable:
-            segment_path(self._layout.log, first).unlink(missing_ok=True)
-        if removable:
-            fsync_directory(self._layout.log)
-            _log.info("log segments removed", count=len(removable), uploaded=position.seq)
-
-    def _noted(self) -> Position | None:
         try:
-            noted = json.loads(self._layout.uploaded.read_bytes())
-            return Position(str(noted["epoch"]), int(noted["seq"]))
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
+            pause, at = self._scheduler.listing_pause(LISTING_SECONDS), self._scheduler.at
+            if self._listed_at is None:
+                known = [item.identity.epoch for item in self._all.values() if item.identity is not None]
+                due = pause <= LISTING_SECONDS or any(self._notes.of(epoch) == Sent() for epoch in known)
+            else:
+                due = at >= self._listed_at + pause
+            if not due:
+                return
+            listing = self._scheduler.beside(LISTING, outbox.list_own)
+            self._listed_at, self._doubtful = at, False
+        finally:
+            self._listing.release()
+        listed: defaultdict[str, list[Range]] = defaultdict(list)
+        for info in listing.objects:
+            name = parse_key(self._site, info.key)
+            if name is not None:
+                listed[name.log.epoch].append(Range(name.after, name.last))
+        self._listed = dict(listed)
 
-    def _epoch(self) -> str | None:
-        """The log's epoch; None while inference has not yet begun one."""
-        try:
-            return str(json.loads(self._layout.node.read_bytes())["logEpoch"])
-        except FileNotFoundError:
-            return None
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise RetryError("LogUnreadable", f"the log's epoch can't be read: {error}") from error
+    def _believe_listing(self, item: Outgoing) -> None:
+        """What the store listed of a log it has, whatever was believed. Called with the log's lock held."""
+        identity = item.identity
+        ranges = None if identity is None else self._listed.pop(identity.epoch, None)
+        if identity is None or ranges is None:
+            return
+        head = None if item.source.sealed else item.source.head(identity)
+        if head is not None and max(part.last for part in ranges) > head:
+            self._fence(item, identity)
+        else:
+            item.sent = item.sent.add(ranges)
+
+    def _fence(self, item: Outgoing, identity: LogIdentity) -> None:
+        """The store has more of a log than the node: an older state of its disk came back.
+
+        Only a log that was opened in this boot tells how far it goes. What it takes in until it is set aside would bear
+        numbers that the store knows, so none of it is sent.
+        """
+        if identity.boot_id != self._boot_id:
+            return
+        item.fenced = True
+        if add_to_fence(self._layout.fence, item.stream, identity.epoch):
+            _log.error(
+                "the store has more of a log than this node: was its disk restored? restart the runtime's pod",
+                reason="LogFenced",
+                stream=item.stream,
+                epoch=identity.epoch,
+            )
+
+
+def _key(ready: Ready) -> str:
+    contents = ready.fitted.cut
+    return batch_key(ready.log, contents.after, contents.last, ready.fitted.encoded.format)

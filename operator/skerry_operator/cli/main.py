@@ -25,6 +25,7 @@ COMMANDS = {
     "status": DeferredCommand(f"{_CLI}.status:status", "Show models, releases and what each site serves."),
     "watch": DeferredCommand(f"{_CLI}.watch:watch", "Follow a release through its rings until it is decided."),
     "rollback": DeferredCommand(f"{_CLI}.rollback:rollback", "Take the release that goes out, or is approved, back."),
+    "query": DeferredCommand(f"{_CLI}.query:query", "Ask the hub's tables of events and predictions in SQL."),
     "crds": DeferredCommand(f"{_CLI}.crds:crds", "Write the CustomResourceDefinitions, one YAML file a kind."),
 }
 

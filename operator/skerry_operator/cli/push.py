@@ -1,6 +1,5 @@
 """`skerry push`: publish a signed bundle in a store."""
 
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +10,8 @@ from skerry_api.v1alpha1.fields import API_VERSION
 from skerry_core.bundle.folder import BundleFolder, read_bundle
 from skerry_core.bundle.publish import Progress, storage_uri_of
 from skerry_core.bundle.publish import push as publish
-from skerry_core.store.location import S3Access, open_store
+from skerry_core.store.location import open_store
+from skerry_operator.cli import store as store_options
 from skerry_operator.cli.output import write_text
 
 _UNITS = ("B", "KiB", "MiB", "GiB")
@@ -28,13 +28,9 @@ def push(
         ),
     ],
     path: Annotated[str, typer.Option(help="Where in it. (default: models/MODEL/VERSION)")] = "",
-    endpoint: Annotated[
-        str, typer.Option(envvar=["SKERRY_ENDPOINT", "AWS_ENDPOINT_URL"], help="URL of the S3 server.")
-    ] = "",
-    region: Annotated[str, typer.Option(envvar="AWS_REGION", help="Region of the bucket.")] = "us-east-1",
-    ca_file: Annotated[
-        Path | None, typer.Option(exists=True, dir_okay=False, help="PEM file of the S3 server's own authority.")
-    ] = None,
+    endpoint: store_options.Endpoint = "",
+    region: store_options.Region = "us-east-1",
+    ca_file: store_options.CaFile = None,
     release_yaml: Annotated[
         str, typer.Option(metavar="FILE|-", help="Write the ModelRelease to apply, to a file or standard output.")
     ] = "",
@@ -46,7 +42,7 @@ def push(
     isn't sent again, so a push that was cut off can simply be repeated.
     """
     bundle = read_bundle(folder)
-    store = open_store(to, _access(endpoint, region, ca_file) if to.startswith("s3:") else None)
+    store = open_store(to, store_options.access(to, endpoint, region, ca_file))
     storage_uri = f"{store.uri}/{path.strip('/')}" if path else storage_uri_of(store, bundle.manifest)
     publish(store, bundle, storage_uri, _report)
     if release_yaml:
@@ -72,15 +68,6 @@ def release_of(bundle: BundleFolder, storage_uri: str, namespace: str) -> dict[s
             **notes,
         },
     }
-
-
-def _access(endpoint: str, region: str, ca_file: Path | None) -> S3Access:
-    access_key, secret_key = os.environ.get("AWS_ACCESS_KEY_ID"), os.environ.get("AWS_SECRET_ACCESS_KEY")
-    if not endpoint:
-        raise typer.BadParameter("an s3:// store needs --endpoint")
-    if not access_key or not secret_key:
-        raise typer.BadParameter("an s3:// store needs AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY to be set")
-    return S3Access(endpoint, access_key, secret_key, os.environ.get("AWS_SESSION_TOKEN"), region, ca_file)
 
 
 def _report(step: Progress) -> None:

@@ -3,9 +3,15 @@
 HUB_CREDENTIAL = "hub-credential"
 RUNTIME = "skerry-runtime"
 INFERENCE_SERVICE = "skerry-inference"
+EVENTS_SERVICE = "skerry-events"
 TRUST = "skerry-trust"
+LINK = "skerry-link"
+MQTT = "skerry-mqtt"
+OTLP = "skerry-otlp"
+SALT = "skerry-salt"
 RUNTIME_LABELS = {"app.kubernetes.io/name": RUNTIME, "app.kubernetes.io/part-of": "skerry"}
 
 INFERENCE_PORT = 8080
 EVIDENCE_PORT = 8081
 SYNC_PORT = 8082
+EVENTS_PORT = 8083

@@ -1,4 +1,4 @@
-"""The runtime's DaemonSet and Service, from an assignment's runtime template and site name alone. Pure.
+"""The runtime's DaemonSet and Services, from an assignment's runtime template and site name alone. Pure.
 
 A change of models must never change this template: it would restart pods that serve. So nothing here reads
 `document.models`, and a test holds that over generated documents.
@@ -10,11 +10,17 @@ from skerry_api.kinds import RUNTIME_NAMESPACE
 from skerry_api.v1alpha1.siteclass import Resources
 from skerry_core.assignment.document import AssignmentDocument, RuntimeTemplate
 from skerry_operator.site.names import (
+    EVENTS_PORT,
+    EVENTS_SERVICE,
     EVIDENCE_PORT,
     INFERENCE_PORT,
     INFERENCE_SERVICE,
+    LINK,
+    MQTT,
+    OTLP,
     RUNTIME,
     RUNTIME_LABELS,
+    SALT,
     SYNC_PORT,
     TRUST,
 )
@@ -24,6 +30,8 @@ KubeObject = dict[str, Any]
 _UID = 65532
 _ROOT = "/var/lib/skerry"
 _TRUST_DIR = "/etc/skerry/trust"
+_MQTT_DIR = "/etc/skerry/mqtt"
+_SALT_DIR = "/etc/skerry/salt"
 _TOKEN_DIR = "/var/run/secrets/kubernetes.io/serviceaccount"  # noqa: S105 - a path
 _FOLDERS = ("store", "inference", "sync")
 _LOG = "inference/log"
@@ -63,16 +71,26 @@ def daemon_set(document: AssignmentDocument) -> KubeObject:
     }
 
 
-def service() -> KubeObject:
-    """The Service that clients call; a node's clients reach that node's runtime only, so no network is needed."""
+def services() -> tuple[KubeObject, ...]:
+    """The Services that clients call: one for inference, one for events.
+
+    A node's clients reach that node's runtime only, so no network is needed.
+    """
+    return _service(INFERENCE_SERVICE, "http"), _service(EVENTS_SERVICE, "events")
+
+
+def _service(name: str, port: str) -> KubeObject:
     return {
         "apiVersion": "v1",
         "kind": "Service",
-        "metadata": {"name": INFERENCE_SERVICE, "namespace": RUNTIME_NAMESPACE, "labels": dict(RUNTIME_LABELS)},
+        "metadata": {"name": name, "namespace": RUNTIME_NAMESPACE, "labels": dict(RUNTIME_LABELS)},
         "spec": {
             "selector": {"app.kubernetes.io/name": RUNTIME},
             "internalTrafficPolicy": "Local",
-            "ports": [{"name": "http", "port": 80, "targetPort": "http", "protocol": "TCP"}],
+            # A pod is ready only while all of its containers are: a sync that starts again, or a node that has no model
+            # yet, must not keep clients from what answers.
+            "publishNotReadyAddresses": True,
+            "ports": [{"name": port, "port": 80, "targetPort": port, "protocol": "TCP"}],
         },
     }
 
@@ -123,10 +141,11 @@ def _inference(site: str, template: RuntimeTemplate) -> KubeObject:
         "image": template.image,
         "imagePullPolicy": "IfNotPresent",
         "command": ["python", "-m", "skerry_edge.inference"],
-        "env": _environment(site),
+        "env": [*_environment(site), {"name": "SKERRY_MQTT_DIR", "value": _MQTT_DIR}],
         "ports": [
             {"name": "http", "containerPort": INFERENCE_PORT, "protocol": "TCP"},
             {"name": "evidence", "containerPort": EVIDENCE_PORT, "protocol": "TCP"},
+            {"name": "events", "containerPort": EVENTS_PORT, "protocol": "TCP"},
         ],
         # Loading can be slow on a small device; until it is done once, nothing may be killed for slowness.
         "startupProbe": _probe("/v2/health/live", "http", period=1, failures=120),
@@ -139,6 +158,7 @@ def _inference(site: str, template: RuntimeTemplate) -> KubeObject:
             _folder("store", read_only=True),
             _folder("inference"),
             _mount("trust", _TRUST_DIR, read_only=True),
+            _mount("mqtt", _MQTT_DIR, read_only=True),
             _mount("tmp", "/tmp"),  # noqa: S108 - an emptyDir of this pod
         ],
     }
@@ -150,7 +170,10 @@ def _sync(site: str, template: RuntimeTemplate) -> KubeObject:
         "image": template.image,
         "imagePullPolicy": "IfNotPresent",
         "command": ["python", "-m", "skerry_edge.sync"],
-        "env": _environment(site),
+        # `sync/link.json` on the node's volume says otherwise whenever the site's owner wants it to.
+        "env": [*_environment(site), _optional("SKERRY_LINK_METERED", LINK, "metered")],
+        # OTEL_* variables, if this site has a receiver; what changes in them holds for pods that start afterwards.
+        "envFrom": [{"secretRef": {"name": OTLP, "optional": True}}],
         "ports": [{"name": "sync", "containerPort": SYNC_PORT, "protocol": "TCP"}],
         "livenessProbe": _probe("/livez", "sync", period=10, failures=6),
         "readinessProbe": _probe("/readyz", "sync", period=5, failures=3),
@@ -163,6 +186,7 @@ def _sync(site: str, template: RuntimeTemplate) -> KubeObject:
             # Writable for one reason: removing log segments that are wholly uploaded.
             _mount("log", f"{_ROOT}/{_LOG}"),
             _mount("trust", _TRUST_DIR, read_only=True),
+            _mount("salt", _SALT_DIR, read_only=True),
             _mount("api-access", _TOKEN_DIR, read_only=True),
             _mount("tmp", "/tmp"),  # noqa: S108 - an emptyDir of this pod
         ],
@@ -174,6 +198,10 @@ def _volumes() -> list[KubeObject]:
         *(_host_path(name, name) for name in _FOLDERS),
         _host_path("log", _LOG),
         {"name": "trust", "configMap": {"name": TRUST}},
+        # The site's broker, if it has one; what changes in it is taken up without a restart.
+        {"name": "mqtt", "secret": {"secretName": MQTT, "optional": True}},
+        # Optional: nodes keep a copy, and a Secret that was deleted must keep no pod from starting.
+        {"name": "salt", "secret": {"secretName": SALT, "optional": True}},
         {"name": "tmp", "emptyDir": {"sizeLimit": "64Mi"}},
         {
             # What automounting would give, for sync alone: inference holds no credential.
@@ -205,6 +233,11 @@ def _environment(site: str) -> list[KubeObject]:
         {"name": "SKERRY_ROOT", "value": _ROOT},
         {"name": "SKERRY_TRUST_DIR", "value": _TRUST_DIR},
     ]
+
+
+def _optional(variable: str, config_map: str, key: str) -> KubeObject:
+    """A variable from a ConfigMap that need not be there; what changes in it holds for pods that start afterwards."""
+    return {"name": variable, "valueFrom": {"configMapKeyRef": {"name": config_map, "key": key, "optional": True}}}
 
 
 def _confined() -> KubeObject:

@@ -48,6 +48,8 @@ class Buildah:
         progress: Callable[[str], None] | None = None,
     ) -> None:
         """Build ``image``; volumes are ``here:inside:options``. Raises LabError with the end of the log."""
+        # buildah notes which network helper it once found, and gives up when that one is uninstalled; none is needed.
+        (self._storage / "defaultNetworkBackend").unlink(missing_ok=True)
         with tempfile.TemporaryDirectory(prefix="skerry-build-") as scratch:
             ignore = Path(scratch) / "ignore"
             ignore.write_text("".join(f"**/{pattern}\n{pattern}\n" for pattern in dockerfiles.IGNORED))

@@ -23,7 +23,7 @@ from .errors import LabError
 from .locks import exclusive
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
     from contextlib import AbstractContextManager
 
 BASE_SUITE = "bookworm"
@@ -170,10 +170,17 @@ class ImageBuilder:
             old.unlink()
 
 
-def product_images(builder: ImageBuilder, repository: Path) -> dict[str, Path]:
-    """Build every ``images/<name>.Dockerfile`` as ``skerry-<name>:<version of pyproject.toml>``; archives by tag."""
+def product_images(builder: ImageBuilder, repository: Path, names: Collection[str] = ()) -> dict[str, Path]:
+    """Build each ``images/<name>.Dockerfile`` as ``skerry-<name>:<version of pyproject.toml>``; archives by tag.
+
+    All of them, unless ``names`` chooses.
+    """
     version = tomllib.loads((repository / "pyproject.toml").read_text())["project"]["version"]
-    dockerfiles_found = sorted((repository / "images").glob("*.Dockerfile"))
+    dockerfiles_found = sorted(
+        path
+        for path in (repository / "images").glob("*.Dockerfile")
+        if not names or path.name.removesuffix(".Dockerfile") in names
+    )
     if not dockerfiles_found:
         raise LabError(f"{repository / 'images'} holds no *.Dockerfile")
     base = builder.base_image()

@@ -27,6 +27,8 @@ CLUSTER_COMMANDS = {
     "unshare": "util-linux",
     "mount": "mount",
 }
+BROKER_COMMANDS = {"mosquitto": "mosquitto", "mosquitto_passwd": "mosquitto"}
+FAULT_COMMANDS = {"strace": "strace", "mkfs.ext4": "e2fsprogs", "mount": "mount"}
 IMAGE_COMMANDS = {"buildah": "buildah", "debootstrap": "debootstrap"}
 _CNI_FOLDERS = ("/opt/cni/bin", "/usr/lib/cni", "/usr/libexec/cni")
 _CNI_PLUGINS = ("bridge", "host-local", "loopback", "portmap")

@@ -1,17 +1,6 @@
-from collections.abc import Iterator
+"""Faults on real clusters: what each does to releases, and that none does anything to what serves."""
 
 import pytest
-
-from tests.cluster.lab import Lab
-from tests.e2e.faults.world import World, installed
-
-
-@pytest.fixture(scope="package")
-def world(lab: Lab) -> Iterator[World]:
-    if not lab.hands:
-        pytest.skip("faults need the lab's hands: clusters of your own are left alone")
-    with installed(lab) as world:
-        yield world
 
 
 @pytest.fixture(autouse=True)

@@ -43,6 +43,8 @@ DISK_BYTES = 128 << 20
 FIRST = "1.0.0"
 # A champion that is as good as the one before is approved within seconds: what heals is to be seen, not judged.
 QUICK_ANALYSIS = {"interval": "1s", "windows": 2, "failureLimit": 2, "minSamples": 40, "latencyFloor": "400ms"}
+# Batches are looked for without rest, and what is missing is soon asked for again.
+INGEST = ("--set=ingest.enabled=true", "--set=ingest.pollInterval=1s", "--set=ingest.askAfter=15s")
 HEALED_WITHIN = 90.0  # seconds, on a busy machine
 TOLD_WITHIN = 60.0
 
@@ -231,8 +233,8 @@ def installed(lab: Lab) -> Iterator[World]:
         platform = Platform(lab, sigstore, WORK)
         platform.make_keys()
         platform.make_bucket()
-        lab.clusters["hub"].import_images(next(archive for tag, archive in images.items() if "operator" in tag))
-        platform.install_hub()
+        _give(lab.clusters["hub"], images, "operator", "ingest")
+        platform.install_hub(*INGEST)
         site_is_ready.result()
         platform.add_site(SITE)
         first.result()
@@ -263,8 +265,13 @@ def _prepare_site(lab: Lab, images: Mapping[str, Path]) -> None:
     site = lab.clusters[SITE]
     assert isinstance(site, LabCluster)
     site.mount_small_disk(DISK, DISK_BYTES)
-    for archive in images.values():
-        site.import_images(archive)
+    _give(site, images, "edge", "operator")
+
+
+def _give(cluster: Cluster, images: Mapping[str, Path], *names: str) -> None:
+    for tag, archive in images.items():
+        if tag.startswith(tuple(f"skerry-{name}:" for name in names)):
+            cluster.import_images(archive)
 
 
 def _is_used(cluster: Cluster) -> bool:

@@ -117,7 +117,7 @@ def _is_used(cluster: Cluster) -> bool:
 def _give_images(lab: Lab, say: Callable[[str], None]) -> None:
     if not lab.hands:
         return
-    archives = product_images(ImageBuilder(lab.layout.cache, say), ROOT)
+    archives = product_images(ImageBuilder(lab.layout.cache, say), ROOT, ("edge", "operator"))
     begun = time.monotonic()
 
     def give(cluster: Cluster) -> None:

@@ -74,12 +74,14 @@ class Platform:
         if not client.bucket_exists(BUCKET):
             client.make_bucket(BUCKET)
 
+    def store_access(self) -> S3Access:
+        """The platform team's own way to the store."""
+        store = self.lab.store
+        return S3Access(store.endpoint, store.access_key, store.secret_key, region=store.region)
+
     def store(self) -> S3Store:
         """The store with the platform team's own credentials."""
-        store = self.lab.store
-        opened = open_store(
-            f"s3://{BUCKET}", S3Access(store.endpoint, store.access_key, store.secret_key, region=store.region)
-        )
+        opened = open_store(f"s3://{BUCKET}", self.store_access())
         assert isinstance(opened, S3Store)
         return opened
 
@@ -94,8 +96,8 @@ class Platform:
 
     # -- hub ---------------------------------------------------------------------------------------------------------
 
-    def install_hub(self) -> None:
-        """Helm-install the hub and apply the platform team's YAML."""
+    def install_hub(self, *options: str) -> None:
+        """Helm-install the hub, perhaps with further options, and apply the platform team's YAML."""
         self._namespace(self.hub)
         self._secret("skerry-hub-key", {"hub.key": (self.keys / "hub.key").read_text()})
         self.put_store_keys()
@@ -103,7 +105,7 @@ class Platform:
             "upgrade", "--install", "skerry-hub", str(ROOT / "charts/skerry-hub"), f"--namespace={SYSTEM}",
             "--wait", "--timeout=3m", f"--set=store.uri=s3://{BUCKET}",
             f"--set=store.endpoint={self.lab.store.endpoint}", f"--set=store.region={self.lab.store.region}",
-            *self._values(),
+            *self._values(), *options,
         )  # fmt: skip
         manifests = (Path(__file__).parent / "manifests.yaml").read_text()
         self.hub.kubectl("apply", "--filename=-", input=manifests.replace(EDGE_IMAGE, self._registry + EDGE_IMAGE))

@@ -47,7 +47,7 @@ class InstalledSite:
 @pytest.fixture(scope="session")
 def images(lab, spare):
     """The product's images, in the spare cluster; their tags by name."""
-    built = product_images(ImageBuilder(lab.layout.cache), CHARTS.parent)
+    built = product_images(ImageBuilder(lab.layout.cache), CHARTS.parent, ("edge", "operator"))
     for archive in built.values():
         spare.import_images(archive)
     return {tag.removeprefix("skerry-").partition(":")[0]: tag for tag in built}

@@ -5,6 +5,7 @@ import json
 import pytest
 import yaml
 
+from skerry_operator.site.names import MQTT, OTLP
 from tests.cluster.lab import LabError
 from tests.integration.charts.rendering import CHARTS, HUB, SITE
 
@@ -67,6 +68,8 @@ def test_images_come_from_the_registry_that_is_given(render, chart, values):
         ("skerry-site", SITE, "--set=hub.url=http://plain", "hub/url"),
         ("skerry-site", SITE, "--set=bootstrap.token=abc", "bootstrap/token"),
         ("skerry-site", SITE, "--set=runtime.allowedImages={a b}", "runtime/allowedImages"),
+        ("skerry-site", SITE, "--set=events.mqtt.url=tcp://broker", "events/mqtt/url"),
+        ("skerry-site", SITE, "--set=telemetry.otlp.endpoint=collector:4317", "telemetry/otlp/endpoint"),
         ("skerry-site", SITE, "--set=site.name=", "site.name"),
         ("skerry-site", SITE, "--set=trust.hubPublicKey=", "--set-file trust.hubPublicKey"),
     ],
@@ -124,3 +127,48 @@ def test_admission_and_operator_are_told_the_same_images(render, values, allowed
     (container,) = deployment["spec"]["template"]["spec"]["containers"]
     environment = {entry["name"]: entry.get("value") for entry in container["env"]}
     assert environment["SKERRY_ALLOWED_IMAGES"].split() == allowed
+
+
+def test_the_broker_is_a_secret_unless_somebody_else_makes_it(render):
+    told = (
+        "--set=events.mqtt.url=mqtts://broker:8883",
+        "--set=events.mqtt.username=node",
+        "--set=events.mqtt.password=p",
+    )
+    (secret,) = (s for s in of_kind(render("skerry-site", *SITE, *told), "Secret") if s["metadata"]["name"] == MQTT)
+    assert secret["metadata"]["namespace"] == "skerry-runtime"
+    assert secret["stringData"] == {
+        "url": "mqtts://broker:8883",
+        "shared": "false",
+        "username": "n",
+        "password": "p",
+    }
+    others = of_kind(render("skerry-site", *SITE, "--set=events.mqtt.create=false"), "Secret")
+    assert MQTT not in {s["metadata"]["name"] for s in others}
+
+
+def test_a_receiver_of_metrics_is_a_secret_where_one_is_named(render):
+    def found(*values):
+        documents = of_kind(render("skerry-site", *SITE, *values), "Secret")
+        return [secret["stringData"] for secret in documents if secret["metadata"]["name"] == OTLP]
+
+    endpoint = "--set=telemetry.otlp.endpoint=http://collector.monitoring:4318"
+    assert found() == []
+    assert found(endpoint, "--set=telemetry.otlp.create=false") == []
+    assert found(endpoint, "--set=telemetry.otlp.headers=authorization=Bearer abc") == [
+        {
+            "OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector.monitoring:4318",
+            "OTEL_EXPORTER_OTLP_HEADERS": "authorization=Bearer abc",
+        }
+    ]
+
+
+def test_producers_of_events_are_let_in_as_asked(render):
+    def rule(*values):
+        policies = of_kind(render("skerry-site", *SITE, *values), "NetworkPolicy")
+        (policy,) = (p for p in policies if p["metadata"]["name"] == "skerry-runtime")
+        return next(rule for rule in policy["spec"]["ingress"] if rule["ports"][0]["port"] == "events")
+
+    assert "from" not in rule()
+    peers = [{"namespaceSelector": {"matchLabels": {"team": "plant"}}}]
+    assert rule(f"--set-json=networkPolicy.eventsFrom={json.dumps(peers)}")["from"] == peers

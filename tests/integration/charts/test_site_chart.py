@@ -75,7 +75,7 @@ def host_path(path):
     return [{"name": "store", "hostPath": {"path": path}}, *({"name": n, "emptyDir": {}} for n in _OTHERS)]
 
 
-_OTHERS = ("inference", "log", "sync", "trust", "tmp", "api-access")
+_OTHERS = ("inference", "log", "sync", "trust", "mqtt", "tmp", "api-access")
 
 
 @pytest.mark.parametrize(

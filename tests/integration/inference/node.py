@@ -73,7 +73,8 @@ class Node:
         (self._trust / "trusted_root.json").write_bytes(sigstore.trusted_root_json)
         (self._trust / "hub.pub").write_bytes(self.hub_key.public_pem)
         (self._trust / "policy.pub").write_bytes(self.policy_key.public_pem)
-        self.http_port, self.status_port = free_port(), free_port()
+        self.http_port, self.status_port, self.events_port = free_port(), free_port(), free_port()
+        self.mqtt_dir = root / "mqtt"
         self.log_path = root / "inference.log"
         self.process: subprocess.Popen[bytes] | None = None
         self._serial = 0
@@ -136,6 +137,7 @@ class Node:
         removals: tuple[str, ...] = (),
         serial: int | None = None,
         site: str = "site-a",
+        sync_policy: str | None = None,
     ) -> str:
         if serial is None:
             self._serial += 1
@@ -157,6 +159,7 @@ class Node:
             serial=Serial(incarnation=1, n=self._serial if serial is None else serial),
             issued_at=datetime.now(UTC),
             trust_policy=self.policy,
+            sync_policy=sync_policy,
             runtime=RuntimeTemplate.model_validate({"image": "edge", "resources": {}}),
             models=models,
             removals=removals,
@@ -183,6 +186,8 @@ class Node:
             "SKERRY_TRUST_DIR": str(self._trust),
             "SKERRY_HTTP_PORT": str(self.http_port),
             "SKERRY_STATUS_PORT": str(self.status_port),
+            "SKERRY_EVENTS_PORT": str(self.events_port),
+            "SKERRY_MQTT_DIR": str(self.mqtt_dir),
         }
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(

@@ -64,6 +64,14 @@ def test_under_its_own_prefix_a_site_reads_writes_and_lists(grant, blob, store):
     assert b"".join(store.get("sites/site-a/events/nöde +%/1")) == b"twice"
 
 
+def test_a_site_lists_the_hubs_requests_to_it_and_to_no_other(grant, store):
+    for site in ("site-a", "site-b", "site-ab"):
+        store.put(f"sites/{site}/resend/node/s/0a/00000000000000000001-00000000000000000002", b"")
+    assert GrantedStore(grant).list_resends().objects == (
+        ObjectInfo("resend/node/s/0a/00000000000000000001-00000000000000000002", 0),
+    )
+
+
 def with_path(url, path):
     return urlunsplit(urlsplit(url)._replace(path=path))
 

@@ -19,6 +19,7 @@ from skerry_core.trust.assignment import seal_assignment
 from skerry_core.trust.keys import KeyPair, generate_key_pair
 from skerry_edge.sync.process import Sync
 from skerry_edge.sync.settings import Settings
+from skerry_edge.telemetry.error_classes import ErrorClasses
 from tests.cluster.lab.waiting import wait_for
 from tests.integration.store.conftest import free_port
 
@@ -30,7 +31,7 @@ class Inference(ThreadingHTTPServer):
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), _Status)
-        self.status = {"models": [], "resident": [], "log": {"nextSeq": 1}}
+        self.status = {"models": [], "resident": []}
         threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
 
     def handle_error(self, request: object, client_address: object) -> None:
@@ -105,7 +106,7 @@ class Node:
 
     def start_here(self) -> None:
         """Run everything that the process does in threads of this one: sooner there, for tests that kill nothing."""
-        self.sync = Sync(Settings.from_environment(self.environment))
+        self.sync = Sync(Settings.from_environment(self.environment), ErrorClasses())
         self.sync.start()
 
     def stop(self) -> None:

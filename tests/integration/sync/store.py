@@ -49,6 +49,7 @@ class LoopbackStore:
             expires_at=datetime.now(UTC) + lifetime,
             blobs={digest: f"{self.url}/{digest}" for digest in self.blobs},
             list_url=f"{self.url}/?list-type=2",
+            resend_url=f"{self.url}/?list-type=2&prefix={PREFIX}resend/",
             upload=UploadGrant(
                 url=f"{self.url}/", fields={"success_action_status": "201"}, prefix=PREFIX, max_bytes=1 << 24
             ),
@@ -72,9 +73,11 @@ class _Handler(BaseHTTPRequestHandler):
         if self._fails():
             return
         if "list-type" in self.path:
+            prefix = self.path.partition("prefix=")[2]
             entries = "".join(
                 f"<Contents><Key>{escape(key)}</Key><Size>{len(data)}</Size></Contents>"
                 for key, data in sorted(store.objects.items())
+                if key.startswith(prefix)
             )
             self._answer(200, f"<ListBucketResult>{entries}</ListBucketResult>".encode(), "application/xml")
             return
@@ -83,10 +86,12 @@ class _Handler(BaseHTTPRequestHandler):
             data = b"\0" * len(data)
         asked = self.headers.get("Range", "")
         store.ranges.append(asked)
-        start = int(asked.removeprefix("bytes=").rstrip("-") or 0)
+        first, _, last = asked.removeprefix("bytes=").partition("-")
+        start, size = int(first or 0), len(data)
+        data = data[: int(last) + 1] if last else data
         self.send_response(206 if asked else 200)
         if asked:
-            self.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{len(data)}")
+            self.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{size}")
         self.send_header("Content-Length", str(len(data) - start))
         self.send_header("ETag", '"etag"')
         self.end_headers()

@@ -19,7 +19,6 @@ def serving(n: int) -> dict:
         "models": [model],
         "resident": [RELEASE.ref.digest],
         "observedSerial": {"incarnation": 1, "n": n},
-        "log": {"nextSeq": 1},
     }
 
 
@@ -30,7 +29,7 @@ def test_lives_in_little_memory_and_ends_at_once(node, kube, store):
     node.inference.status = serving(1)
     node.start()
     node.wait("serving", lambda: kube.reasons("node-1") >= {"Serving"})
-    assert node.working_set() < 80 * MIB
+    assert node.working_set() < 100 * MIB  # of the 160 that its container has
     assert node.terminate() == 0
     events = [json.loads(line) for line in node.log.read_text().splitlines()]
     assert events[-1]["event"] == "stopped"
@@ -48,7 +47,7 @@ def test_alive_and_ready_before_anything_answers(node, kube, store):
     node.start_here()
     node.wait("ready", node.is_ready)
     assert node.get("/livez") == "ok\n"
-    assert "skerry_sync_uploaded_seq" in node.get("/metrics")
+    assert "skerry_sync_queue_records" in node.get("/metrics")
 
 
 def test_keeps_its_runtime_node_and_writes_news_only(node, kube):

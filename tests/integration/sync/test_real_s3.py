@@ -10,7 +10,7 @@ from skerry_core.store.grant import S3GrantIssuer
 from tests.integration.store.conftest import bucket, s3_server, store  # noqa: F401 - fixtures
 from tests.integration.sync.node import encoded
 from tests.unit.delivery.worlds import POLICY, Release, assignment
-from tests.unit.sync.logs import Log, records_of
+from tests.unit.sync.logs import Log, stored
 
 pytestmark = pytest.mark.lab
 
@@ -36,10 +36,12 @@ def test_blobs_come_and_the_log_goes(world, kube, store):  # noqa: F811
     kube.grant(encoded(grant(store)))
     world.start_here()
     world.wait("all blobs", lambda: world.has(*BLOBS))
-    prefix = f"sites/site-a/events/node-1/{log.epoch}/"
-    world.wait("both batches", lambda: len(list(store.list(prefix))) == 2)
-    stored = [item for info in store.list(prefix) for item in records_of(b"".join(store.get(info.key)))]
-    assert stored == log.appended
+    prefix = f"sites/site-a/events/node-1/predictions/{log.epoch}/"
+
+    def there():
+        return stored({info.key: b"".join(store.get(info.key)) for info in store.list(prefix)})
+
+    world.wait("all records", lambda: there() == log.appended)
     log.close()
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from skerry_edge.delivery.activation import read_activation
+from skerry_edge.delivery.activation import Activation, read_activation
 from skerry_edge.inference.activation.state import Kept
 from skerry_edge.inference.kept import KeptFiles
 from tests.unit.delivery.worlds import Release
@@ -22,11 +22,12 @@ def kept(**releases) -> Kept:
 )
 def test_reads_what_inference_writes(tmp_path, releases, expected):
     KeptFiles(tmp_path / "activation").write(kept(**releases))
-    assert read_activation(tmp_path / "activation") == expected
+    champions = {"demo/har": NEW.ref.digest} if releases else {}
+    assert read_activation(tmp_path / "activation") == Activation(expected, champions)
 
 
 def test_before_inference_has_kept_anything_nothing_is_held(tmp_path):
-    assert read_activation(tmp_path / "activation") == ()
+    assert read_activation(tmp_path / "activation") == Activation()
 
 
 def test_one_unreadable_file_makes_all_unknown(tmp_path):

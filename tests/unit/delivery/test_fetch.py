@@ -6,7 +6,7 @@ import pytest
 from skerry_core import digest
 from skerry_core.errors import RetryError, WaitError
 from skerry_edge.delivery.blobs import BlobFolder
-from skerry_edge.delivery.fetch import SLOWEST, TURN_SECONDS, fetch
+from skerry_edge.delivery.fetch import SLOWEST, TURN_SECONDS, WHOLE, Turn, fetch
 from skerry_edge.delivery.plan import Wanted
 
 DATA = bytes(range(256)) * 20
@@ -27,18 +27,19 @@ class Source:
         self.data, self.chunk, self.ends_after = data, chunk, ends_after
         self.starts = []
 
-    def __call__(self, _digest, start, limit):
+    def __call__(self, _digest, start, limit, end):
         self.starts.append(start)
-        for sent, at in enumerate(range(start, len(self.data), self.chunk)):
+        data = self.data[:end]
+        for sent, at in enumerate(range(start, len(data), self.chunk)):
             if sent == self.ends_after:
                 return
             if at >= limit:
                 raise WaitError("StoreRefused", "too large")
-            yield self.data[at : at + self.chunk]
+            yield data[at : at + self.chunk]
 
 
-def go(wanted, blobs, source, interrupted=lambda: False, clock=lambda: 0.0):
-    return fetch(wanted, blobs, source, interrupted, clock)
+def go(wanted, blobs, source, interrupted=lambda: False, turn=WHOLE, clock=lambda: 0.0):
+    return fetch(wanted, blobs, source, interrupted, turn, clock)
 
 
 @pytest.mark.parametrize("wanted", [SIZED, UNSIZED], ids=["sized", "unsized"])
@@ -106,13 +107,13 @@ def test_a_long_turn_ends_without_blame_if_enough_came(blobs):
     big = b"x" * (SLOWEST * 200)
     wanted = Wanted(digest.of_bytes(big), len(big), len(big))
     clock = count(step=TURN_SECONDS / 2)
-    assert not fetch(wanted, blobs, Source(big, chunk=SLOWEST * 50), lambda: False, lambda: next(clock))
+    assert not fetch(wanted, blobs, Source(big, chunk=SLOWEST * 50), lambda: False, WHOLE, lambda: next(clock))
 
 
 def test_a_crawling_store_is_a_failure_that_keeps_what_came(blobs):
     clock = count(step=TURN_SECONDS / 2)
     with pytest.raises(RetryError) as caught:
-        fetch(SIZED, blobs, Source(chunk=1), lambda: False, lambda: next(clock))
+        fetch(SIZED, blobs, Source(chunk=1), lambda: False, WHOLE, lambda: next(clock))
     assert caught.value.reason == "StoreSlow"
     assert blobs.partial(DIGEST).stat().st_size == 3
 
@@ -137,3 +138,27 @@ def test_the_disk_failing_has_its_own_reasons(blobs, monkeypatch, number, reason
         go(SIZED, blobs, Source())
     assert caught.value.reason == reason
     assert blobs.partial(DIGEST).exists() is kept
+
+
+@pytest.mark.parametrize("wanted", [SIZED, UNSIZED], ids=["sized", "unsized"])
+@pytest.mark.parametrize("piece", [1000, 1024, len(DATA) - 1, len(DATA), len(DATA) + 1])
+def test_comes_in_pieces_of_exactly_what_is_allowed(blobs, wanted, piece):
+    source = Source()
+    for _ in range(len(DATA) // piece + 2):
+        before = blobs.partial(DIGEST).stat().st_size if blobs.partial(DIGEST).exists() else 0
+        if go(wanted, blobs, source, turn=Turn(piece)):
+            break
+        assert blobs.partial(DIGEST).stat().st_size == before + piece
+    assert blobs.path(DIGEST).read_bytes() == DATA
+    assert source.starts[1:] == list(range(piece, len(DATA) + 1, piece))[: len(source.starts) - 1]
+
+
+def test_a_piece_that_ends_early_is_told(blobs):
+    with pytest.raises(RetryError) as caught:
+        go(SIZED, blobs, Source(ends_after=1), turn=Turn(1000))
+    assert caught.value.reason == "DownloadTruncated"
+
+
+def test_a_download_that_is_slowed_down_is_not_called_slow(blobs):
+    clock = count(step=TURN_SECONDS / 2)
+    assert not fetch(SIZED, blobs, Source(chunk=40), lambda: False, Turn(rate=1), lambda: next(clock))

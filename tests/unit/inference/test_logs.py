@@ -5,13 +5,14 @@ import json
 import structlog
 
 from skerry_edge.inference.__main__ import configure_logs
+from skerry_edge.telemetry.error_classes import ErrorClasses
 
 
 def test_tracebacks_show_no_request(capsys):
     def handle(body: str) -> int:
         return int(body)
 
-    configure_logs()
+    configure_logs(ErrorClasses())
     try:
         handle("heart rate")
     except ValueError:

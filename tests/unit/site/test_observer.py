@@ -1,3 +1,4 @@
+import base64
 from datetime import timedelta
 
 import pytest
@@ -7,7 +8,7 @@ from skerry_api.v1alpha1.siteassignment import ModelPhase, SiteAssignmentStatus
 from skerry_core.errors import WaitError
 from skerry_core.trust.assignment import seal_assignment
 from skerry_operator.kube.memory import MemoryKube
-from skerry_operator.kube.resources import DAEMON_SETS, PODS, RUNTIME_NODES, SERVICES, SITE_ASSIGNMENTS
+from skerry_operator.kube.resources import DAEMON_SETS, PODS, RUNTIME_NODES, SECRETS, SERVICES, SITE_ASSIGNMENTS
 from skerry_operator.link.health import LinkHealth
 from skerry_operator.link.outbox import Outbox
 from skerry_operator.site.observer import Observer
@@ -87,6 +88,16 @@ def run_pod(kube, address="10.0.0.1", node="node-1"):
 
 def status(kube):
     return SiteAssignmentStatus.model_validate(kube.get(SITE_ASSIGNMENTS, "current", NAMESPACE).get("status") or {})
+
+
+def test_the_sites_salt_is_made_once_and_never_replaced(kube, observer):
+    mirror(kube)
+    observer.observe(NOW)
+    made = kube.get(SECRETS, "skerry-salt", NAMESPACE)["data"]["salt"]
+    assert len(base64.b64decode(made)) == 32
+    again = Runtime(kube, site="site-a", hub_key=HUB.public_pem, allowed_images=ALLOWED)
+    again.apply(again.open(kube.get(SITE_ASSIGNMENTS, "current", NAMESPACE)["spec"]))
+    assert kube.get(SECRETS, "skerry-salt", NAMESPACE)["data"]["salt"] == made
 
 
 def test_without_an_assignment_there_is_nothing_to_do(kube, observer):

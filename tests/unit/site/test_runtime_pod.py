@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from skerry_api.v1alpha1.siteassignment import Serial
 from skerry_api.v1alpha1.siteclass import Resources, RuntimeResources
 from skerry_core.assignment.document import RuntimeTemplate
-from skerry_operator.site.runtime_pod import daemon_set, service
+from skerry_operator.site.runtime_pod import daemon_set, services
 from tests.unit.trust.documents import DIGEST, assignment, model_assignment
 
 DOCUMENT = assignment()
@@ -90,7 +90,7 @@ def mounts(name):
     return {mount["name"]: mount for mount in CONTAINERS[name]["volumeMounts"]}
 
 
-def test_inference_reads_the_store_and_holds_no_credential():
+def test_inference_reads_the_store_and_holds_no_credential_of_skerrys():
     assert mounts("inference")["store"]["readOnly"] is True
     assert "api-access" not in mounts("inference")
     assert "sync" not in mounts("inference")
@@ -134,6 +134,41 @@ def test_every_node_runs_it_and_one_at_a_time_is_replaced():
     assert daemon_set(DOCUMENT)["spec"]["updateStrategy"]["rollingUpdate"] == {"maxUnavailable": 1}
 
 
-def test_clients_stay_on_their_node():
-    assert service()["spec"]["internalTrafficPolicy"] == "Local"
-    assert service()["spec"]["ports"][0]["port"] == 80
+@pytest.mark.parametrize(("service", "name"), list(zip(services(), ("skerry-inference", "skerry-events"), strict=True)))
+def test_clients_stay_on_their_node_whatever_else_of_it_is_not_ready(service, name):
+    assert service["metadata"]["name"] == name
+    assert service["spec"]["internalTrafficPolicy"] == "Local"
+    assert service["spec"]["publishNotReadyAddresses"] is True
+    (port,) = service["spec"]["ports"]
+    assert port["port"] == 80
+    assert port["targetPort"] in {port["name"] for port in CONTAINERS["inference"]["ports"]}
+
+
+def test_the_broker_is_an_optional_secret_that_inference_alone_reads():
+    (volume,) = [volume for volume in PODS["volumes"] if volume["name"] == "mqtt"]
+    assert volume["secret"] == {"secretName": "skerry-mqtt", "optional": True}
+    assert mounts("inference")["mqtt"] == {"name": "mqtt", "mountPath": "/etc/skerry/mqtt", "readOnly": True}
+    assert {"name": "SKERRY_MQTT_DIR", "value": "/etc/skerry/mqtt"} in CONTAINERS["inference"]["env"]
+    assert "mqtt" not in mounts("sync")
+
+
+def test_the_sites_salt_is_for_sync_alone_and_its_absence_keeps_no_pod_from_starting():
+    (volume,) = [volume for volume in PODS["volumes"] if volume["name"] == "salt"]
+    assert volume["secret"] == {"secretName": "skerry-salt", "optional": True}
+    assert mounts("sync")["salt"] == {"name": "salt", "mountPath": "/etc/skerry/salt", "readOnly": True}
+    assert "salt" not in mounts("inference")
+
+
+def test_every_volume_is_mounted_and_every_mount_has_its_volume():
+    mounted = {mount["name"] for part in (*CONTAINERS.values(), OWN_FOLDERS) for mount in part["volumeMounts"]}
+    assert mounted == {volume["name"] for volume in PODS["volumes"]}
+
+
+def test_ports_are_told_apart():
+    ports = [(port["name"], port["containerPort"]) for part in CONTAINERS.values() for port in part["ports"]]
+    assert len(dict(ports)) == len({number for _, number in ports}) == len(ports)
+
+
+def test_a_receiver_of_metrics_is_sync_s_alone_and_need_not_be_there():
+    assert CONTAINERS["sync"]["envFrom"] == [{"secretRef": {"name": "skerry-otlp", "optional": True}}]
+    assert "envFrom" not in CONTAINERS["inference"]

@@ -38,13 +38,14 @@ def error(code, message=""):
     return f"<Error><Code>{code}</Code><Message>{message}</Message></Error>".encode()
 
 
-def granted(url):
+def granted(url, resend=None):
     return GrantedStore(
         StoreGrant(
             site="site-a",
             expires_at=NOW,
             blobs={DIGEST: f"{url}/skerry/blob?X-Amz-Signature=secret-signature"},
             list_url=f"{url}/skerry?list&X-Amz-Signature=secret-signature",
+            resend_url=None if resend is None else f"{url}{resend}",
             upload=UploadGrant(url=f"{url}/skerry", fields={"policy": "p"}, prefix="sites/site-a/", max_bytes=100),
         )
     )
@@ -183,6 +184,7 @@ def test_an_issuer_grants_what_is_assigned_and_the_own_prefix_alone():
     assert "X-Amz-Expires=600" in grant.blobs[DIGEST]
     assert "X-Amz-Date=20260801T120000Z" in grant.blobs[DIGEST]
     assert "prefix=edge%2Fsites%2Fsite-a%2F" in grant.list_url
+    assert "prefix=edge%2Fsites%2Fsite-a%2Fresend%2F&" in grant.resend_url
     assert grant.upload.prefix == "edge/sites/site-a/"
     assert renew_at(grant, timedelta(minutes=10)) == NOW + timedelta(minutes=5)
     assert "hush" not in grant.model_dump_json()
@@ -201,3 +203,30 @@ def test_a_session_token_goes_with_every_signature():
 def test_what_is_no_site_gets_no_prefix(name):
     with pytest.raises(ValueError, match="validation error"):
         site_prefix(name)
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "asked"), [(0, None, None), (0, 4, "bytes=0-3"), (3, None, "bytes=3-"), (3, 5, "bytes=3-4")]
+)
+def test_asks_for_exactly_the_bytes_that_it_wants(start, end, asked):
+    part = DATA[start:end]
+    heads = {"ETag": '"1"'} | ({"Content-Range": f"bytes {start}-{start + len(part) - 1}/10"} if asked else {})
+    with canned_server(Answer(206 if asked else 200, part, heads)) as server:
+        assert b"".join(granted(server.url).get(DIGEST, start, 10, end)) == part
+    assert server.requests[0][2].get("Range") == asked
+
+
+def test_an_empty_range_is_not_asked_for():
+    assert list(granted("http://localhost").get(DIGEST, 5, 10, 5)) == []
+
+
+def test_lists_what_the_hub_asks_for_again():
+    key = "resend/node-1/s/e/00000000000000000001-00000000000000000009"
+    body = f"<ListBucketResult><Contents><Key>sites/site-a/{key}</Key></Contents></ListBucketResult>".encode()
+    with canned_server(Answer(200, body, XML)) as server:
+        assert granted(server.url, resend="/resends").list_resends().objects == (ObjectInfo(key, 0),)
+    assert server.requests[0][1] == "/resends"
+
+
+def test_a_grant_of_an_older_hub_asks_for_nothing_again():
+    assert granted("http://localhost").list_resends().objects == ()

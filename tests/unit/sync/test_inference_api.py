@@ -15,7 +15,7 @@ STATUS = {
     "refusal": {"reason": "SerialOlder", "message": "older"},
     "models": [{"namespace": "demo", "model": "har", "phase": "Canary", "requests": 12}],
     "resident": [DIGEST],
-    "log": {"epoch": "ab12", "nextSeq": 42, "bytes": 1000, "dropped": 0},
+    "logs": [{"name": "predictions", "epoch": "ab12", "nextSeq": 42}],
 }
 
 
@@ -27,14 +27,14 @@ def ask(*answers: Answer):
 def test_reads_what_inference_says():
     status = ask(Answer(body=json.dumps(STATUS).encode()))
     assert [(model.model, model.phase) for model in status.models] == [("har", ModelPhase.CANARY)]
-    assert (status.resident, status.log.next_seq) == ((DIGEST,), 42)
+    assert status.resident == (DIGEST,)
     assert status.observed_serial == Serial(incarnation=1, n=4)
     assert status.refusal.reason == "SerialOlder"
 
 
 def test_nulls_are_absent():
-    status = ask(Answer(body=json.dumps(STATUS | {"observedSerial": None, "refusal": None, "log": None}).encode()))
-    assert (status.observed_serial, status.refusal, status.log) == (None, None, None)
+    status = ask(Answer(body=json.dumps(STATUS | {"observedSerial": None, "refusal": None}).encode()))
+    assert (status.observed_serial, status.refusal) == (None, None)
 
 
 REFUSED = {"reason": "DigestMismatch", "message": "the policy's bytes"}

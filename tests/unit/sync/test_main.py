@@ -4,12 +4,13 @@ import pytest
 import structlog
 
 from skerry_edge.sync.__main__ import configure_logs
+from skerry_edge.telemetry.error_classes import ErrorClasses
 
 
 @pytest.fixture
 def logs(capsys):
     """What has been logged since, as the container's log has it."""
-    configure_logs()
+    configure_logs(ErrorClasses())
     yield lambda: [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     structlog.reset_defaults()
 

@@ -2,8 +2,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from skerry_api.v1alpha1.runtimenode import DiskUsage
+from skerry_api.v1alpha1.runtimenode import DiskUsage, TierQueue
 from skerry_api.v1alpha1.siteassignment import EvidenceSummary, ModelPhase, ModelReport, Serial
+from skerry_api.v1alpha1.syncpolicy import Tier
 from skerry_edge.delivery.plan import Pending
 from skerry_edge.sync.report import Cause, Facts, changed, coarse, report, standing
 
@@ -116,6 +117,8 @@ def test_a_condition_keeps_the_time_of_its_transition():
         {"pending": (pending("StoreUnavailable"),)},
         {"upload": Cause("StoreUnavailable")},
         {"queue_depth": 12_345},
+        {"queues": (TierQueue(tier=Tier.BULK, depth=1000),)},
+        {"queues": (TierQueue(tier=Tier.BULK, held_reason="Metered"),)},
     ],
 )
 def test_news_is_written(news):

@@ -32,3 +32,11 @@ def test_what_is_missing_is_named(name):
     with pytest.raises(UserMustActError, match=name) as caught:
         Settings.from_environment(MINIMAL | {name: ""})
     assert caught.value.reason == "SettingsIncomplete"
+
+
+@pytest.mark.parametrize(
+    ("value", "metered"), [(None, False), ("", False), ("false", False), ("true", True), ("True", True)]
+)
+def test_the_link_costs_if_the_chart_says_so(value, metered):
+    environment = MINIMAL if value is None else MINIMAL | {"SKERRY_LINK_METERED": value}
+    assert Settings.from_environment(environment).metered is metered

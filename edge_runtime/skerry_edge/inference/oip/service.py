@@ -12,7 +12,7 @@ from urllib.parse import unquote
 import msgspec
 
 from skerry_core.bundle.manifest import TensorSpec
-from skerry_edge.inference.http_message import Request, Response
+from skerry_edge.http.message import Request, Response
 from skerry_edge.inference.metrics import Metrics
 from skerry_edge.inference.oip import messages
 from skerry_edge.inference.oip.errors import ProtocolError

@@ -1,0 +1,82 @@
+"""Records on their way into a log, column by column."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
+
+from skerry_edge.events.record import MAX_BODY, NewRecord
+
+# Bytes that a record takes besides its body (hlc, time, received, offset, flags), and a block besides its records.
+RECORD_BYTES = 8 + 8 + 8 + 4 + 2
+BLOCK_BYTES = 48
+MAX_COUNT = 1 << 14
+# A block is begun anew rather than grow beyond this, unless one record alone does.
+MAX_DATA = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Records on their way into a block, column by column."""
+
+    bodies: list[bytes]
+    times: list[int]
+    received: list[int]
+    flags: list[int]
+    size: int
+
+    @classmethod
+    def of(cls, records: Sequence[NewRecord]) -> "Rows":
+        """Take records apart. ValueError for a body longer than MAX_BODY."""
+        bodies = [record.body for record in records]
+        lengths = list(map(len, bodies))
+        if lengths and max(lengths) > MAX_BODY:
+            raise ValueError(f"a body of {max(lengths)} bytes is longer than {MAX_BODY}")
+        return cls(
+            bodies,
+            [record.time for record in records],
+            [record.received for record in records],
+            [record.flags for record in records],
+            sum(lengths),
+        )
+
+    @classmethod
+    def joined(cls, parts: Sequence["Rows"]) -> "Rows":
+        """The rows of several callers, in order."""
+        if len(parts) == 1:
+            return parts[0]
+        return cls(
+            list(chain.from_iterable(part.bodies for part in parts)),
+            list(chain.from_iterable(part.times for part in parts)),
+            list(chain.from_iterable(part.received for part in parts)),
+            list(chain.from_iterable(part.flags for part in parts)),
+            sum(part.size for part in parts),
+        )
+
+    def __len__(self) -> int:
+        return len(self.bodies)
+
+    @property
+    def stored_size(self) -> int:
+        """Bytes that they take in a segment, or a little more."""
+        return self.size + RECORD_BYTES * len(self) + BLOCK_BYTES
+
+    def part(self, start: int, stop: int) -> "Rows":
+        """Rows `start` to `stop` - 1."""
+        bodies = self.bodies[start:stop]
+        return Rows(
+            bodies, self.times[start:stop], self.received[start:stop], self.flags[start:stop], sum(map(len, bodies))
+        )
+
+    def block_sized(self) -> Iterator["Rows"]:
+        """These rows in parts that each fit a block: one, unless it would be too large."""
+        if len(self) <= MAX_COUNT and self.size <= MAX_DATA:
+            if self.bodies:
+                yield self
+            return
+        start = data = 0
+        for index, body in enumerate(self.bodies):
+            if index - start == MAX_COUNT or (data and data + len(body) > MAX_DATA):
+                yield self.part(start, index)
+                start, data = index, 0
+            data += len(body)
+        yield self.part(start, len(self))

@@ -1,0 +1,81 @@
+"""JSON from outside, decoded within bounds of depth, number of values and size of numbers."""
+
+import re
+from typing import Any
+
+import msgspec
+
+from skerry_edge.ingest.errors import MalformedError
+from skerry_edge.ingest.limits import MAX_DEPTH, MAX_VALUES
+
+_STRINGS = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
+_ALL_BUT_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
+_INNERMOST = re.compile(rb"\[\]|\{\}")
+# Nineteen digits may be more than 64 bits hold.
+_LONG_NUMBER = re.compile(rb"[0-9]{19}")
+_MIN_INT, _MAX_INT = -(1 << 63), (1 << 64) - 1
+
+_decode = msgspec.json.Decoder().decode
+_decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+
+
+def decode_value(raw: bytes | memoryview) -> Any:
+    """Decode any JSON value. Raises MalformedError `InvalidJson`, `TooDeep` or `TooManyValues`."""
+    data = bytes(raw)
+    _check_shape(data)
+    try:
+        value = _decode(data)
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        raise _not_json(error) from error
+    if _LONG_NUMBER.search(data) is not None:
+        _check_numbers(value)
+    return value
+
+
+def decode_object(raw: bytes | memoryview) -> tuple[dict[str, Any], dict[str, msgspec.Raw]]:
+    """Decode a JSON object: its members, and their bytes as they came. Raises MalformedError as `decode_value`."""
+    value = decode_value(raw)
+    if not isinstance(value, dict):
+        raise MalformedError("NotAnObject", "an event must be a JSON object")
+    return value, _decode_members(raw)
+
+
+def compact(raw: bytes | memoryview) -> bytes:
+    """Valid JSON without white space between its tokens; tokens stay as they are written."""
+    return msgspec.json.format(bytes(raw), indent=-1)
+
+
+def _not_json(error: Exception) -> MalformedError:
+    return MalformedError("InvalidJson", f"not JSON: {str(error)[:200]}")
+
+
+def _check_shape(data: bytes) -> None:
+    """Bound what decoding can cost. Counting bytes is cheap and never too low; only doubtful cases are looked into."""
+    opening = data.count(b"[") + data.count(b"{")
+    if opening <= MAX_DEPTH and data.count(b",") + opening < MAX_VALUES:
+        return
+    bare = _STRINGS.sub(b"", data)
+    opening = bare.count(b"[") + bare.count(b"{")
+    # Every value is the first of its array or object, or follows a comma.
+    if bare.count(b",") + opening >= MAX_VALUES:
+        raise MalformedError("TooManyValues", f"an event may have at most {MAX_VALUES} values")
+    brackets = bare.translate(None, delete=_ALL_BUT_BRACKETS)
+    for _ in range(MAX_DEPTH):
+        peeled = _INNERMOST.sub(b"", brackets)
+        if len(peeled) == len(brackets):
+            break
+        brackets = peeled
+    if brackets:
+        raise MalformedError("TooDeep", f"an event may be nested {MAX_DEPTH} deep at most, and its brackets must match")
+
+
+def _check_numbers(value: Any) -> None:
+    rest = [value]
+    while rest:
+        found = rest.pop()
+        if isinstance(found, dict):
+            rest.extend(found.values())
+        elif isinstance(found, list):
+            rest.extend(found)
+        elif isinstance(found, int) and not _MIN_INT <= found <= _MAX_INT:
+            raise MalformedError("InvalidJson", "not JSON that every reader understands: an integer beyond 64 bits")

@@ -1,0 +1,111 @@
+"""What a stream's log tells when its process starts: which producers' ids came last, and what time it was."""
+
+from array import array
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from skerry_edge.events.reader import LogReader
+from skerry_edge.events.record import ColumnBatch, Flags
+from skerry_edge.events.segment import segment_firsts, spans
+from skerry_edge.ingest.mqtt.payload import parse_made_id
+from skerry_edge.ingest.mqtt.redeliveries import RECEIVE_MAXIMUM
+from skerry_edge.ingest.seen_ids import id_key
+
+_AT_ONCE = 4096
+
+
+class _Identity(msgspec.Struct):
+    source: str = ""
+    id: str = ""
+
+
+_decode = msgspec.json.Decoder(_Identity).decode
+
+
+@dataclass(frozen=True)
+class Recalled:
+    """Keys of ids with their events' numbers and ages (µs before the newest record), oldest first.
+
+    `latest` is the latest time by the node's clock in that part of the log, 0 if there is none. `messages` are packet
+    identifiers and contents of plain messages from a broker.
+    """
+
+    keys: "array[int]"
+    seqs: "array[int]"
+    ages: "array[int]"
+    latest: int
+    messages: tuple[tuple[int, str], ...]
+
+
+def recall(directory: Path, window: int, most: int) -> Recalled:
+    """Read the log's tail: at most about `most` records, and none that came before the window (µs).
+
+    Ids of records that were removed since, because sync had uploaded them and needed the room, are not remembered.
+    Raises OSError.
+    """
+    parts: list[_Part] = []
+    latest = 0
+    segments = spans(segment_firsts(directory)) if directory.is_dir() else []
+    for base, until in reversed(segments):
+        part = _read_segment(directory, base, until)
+        parts.append(part)
+        latest = max([latest, *part.received])
+        oldest = min(part.received, default=latest)
+        if sum(len(each.keys) for each in parts) >= most or latest - oldest > window:
+            break
+    keys, seqs, ages = array("Q"), array("Q"), array("q")
+    messages: deque[tuple[int, str]] = deque(maxlen=RECEIVE_MAXIMUM)
+    for part in reversed(parts):
+        messages.extend(part.messages)
+        for key, seq, received in zip(part.keys, part.seqs, part.received, strict=True):
+            if latest - received <= window:
+                keys.append(key)
+                seqs.append(seq)
+                ages.append(latest - received)
+    return Recalled(keys[-most:], seqs[-most:], ages[-most:], latest, tuple(messages))
+
+
+@dataclass(frozen=True)
+class _Part:
+    keys: "array[int]"
+    seqs: "array[int]"
+    received: "array[int]"
+    messages: deque[tuple[int, str]]
+
+
+def _read_segment(directory: Path, base: int, until: int) -> _Part:
+    part = _Part(array("Q"), array("Q"), array("q"), deque(maxlen=RECEIVE_MAXIMUM))
+    for batch in _batches(directory, base, until):
+        for record in batch.records():
+            identity = _identity(record.body)
+            if record.flags & Flags.REDACTED or not identity.id:
+                continue
+            part.keys.append(id_key(identity.source, identity.id))
+            part.seqs.append(record.seq)
+            part.received.append(record.received)
+            if (made := parse_made_id(identity.source, identity.id)) is not None:
+                part.messages.append(made)
+    return part
+
+
+def _batches(directory: Path, base: int, until: int) -> Iterator[ColumnBatch]:
+    """Records of the segment that speaks for numbers from `base` to before `until`."""
+    reader = LogReader(directory)
+    at = base
+    while batches := reader.read(at, _AT_ONCE):
+        for batch in batches:
+            if batch.first >= until:
+                return
+            yield batch
+        at = batches[-1].last + 1
+
+
+def _identity(body: bytes) -> _Identity:
+    try:
+        return _decode(body)
+    except (msgspec.DecodeError, ValueError):
+        return _Identity()

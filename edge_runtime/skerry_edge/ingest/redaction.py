@@ -1,0 +1,200 @@
+"""Withdrawn consent: what this node still holds of the entity is taken out of its logs.
+
+The event that withdraws is durable before it is answered; the redaction follows within seconds, off the request path,
+and is taken up again after a restart, for it is driven by the log of the stream `consent` itself: `consent.json` notes
+how far it is done. It takes out every event of the entity (subject, else source) in streams of the data classes named,
+those that came after the withdrawal included, and every dead letter of these streams, of which nobody can tell whose it
+is. When the policy gives a stream another data class, the whole consent log is gone through again.
+"""
+
+import json
+import threading
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+import structlog
+
+from skerry_api.v1alpha1.syncpolicy import ALERTS, CONSENT, DEAD_LETTER, TELEMETRY
+from skerry_core.durable import write_file
+from skerry_core.errors import SkerryError
+from skerry_core.sync_policy.document import SyncPolicyDocument
+from skerry_edge.events.reader import LogReader
+from skerry_edge.events.record import FIRST_SEQ
+from skerry_edge.ingest import consent
+from skerry_edge.ingest.errors import MalformedError
+from skerry_edge.ingest.metrics import IngestMetrics
+
+# Their logs are sync's.
+_OTHERS = frozenset({ALERTS, TELEMETRY})
+_RETRY_SECONDS = 30.0
+_AT_ONCE = 1024
+
+_log = structlog.get_logger(__name__)
+
+
+class Redactable(Protocol):
+    """What redaction asks of the process's logs (`skerry_edge.events.logs`)."""
+
+    def directory(self, stream: str) -> Path:
+        """Where a stream's log is."""
+        ...
+
+    def redact(self, stream: str, matches: Callable[[bytes], bool]) -> int:
+        """Durably blank matching bodies. Raises KeyError if the stream isn't open, SkerryError, OSError."""
+        ...
+
+
+@dataclass(frozen=True)
+class _Note:
+    """How far redaction is done: number `seq` of the consent log `epoch`, with these data classes of streams."""
+
+    epoch: str = ""
+    seq: int = FIRST_SEQ - 1
+    classes: dict[str, str] = field(default_factory=dict)
+
+
+class Redactor:
+    """One thread that follows the consent log."""
+
+    def __init__(
+        self, logs: Redactable, note: Path, policy: Callable[[], SyncPolicyDocument], metrics: IngestMetrics
+    ) -> None:
+        """`note` is the file consent.json."""
+        self._logs = logs
+        self._note = note
+        self._policy = policy
+        self._metrics = metrics
+        self._changed = threading.Event()
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="redaction", daemon=True)
+
+    def start(self) -> None:
+        """Begin, with what the last process left undone."""
+        self._changed.set()
+        self._thread.start()
+
+    def notify(self) -> None:
+        """Consent, or the policy, has changed."""
+        self._changed.set()
+
+    def stop(self) -> None:
+        """End after the step under way; the rest is done after the next start."""
+        self._stopping.set()
+        self._changed.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout=5)
+
+    def _run(self) -> None:
+        done = True
+        while not self._stopping.is_set():
+            self._changed.wait(None if done else _RETRY_SECONDS)
+            self._changed.clear()
+            self._metrics.redactions_pending.set(1)
+            try:
+                done = self.catch_up()
+            except (OSError, SkerryError) as error:
+                done = False
+                _log.warning("redaction can't be done now", error=str(error)[:300])
+            self._metrics.redactions_pending.set(not done)
+
+    def catch_up(self) -> bool:
+        """Do what is left; False if a stream wasn't open yet. Raises OSError, SkerryError."""
+        classes = {
+            stream.name: stream.data_class
+            for stream in self._policy().streams
+            if stream.data_class is not None and stream.name not in _OTHERS
+        }
+        reader = LogReader(self._logs.directory(CONSENT))
+        identity = reader.identity
+        if identity is None:
+            return True
+        noted = self._read_note()
+        same = noted.epoch == identity.epoch and noted.classes == classes
+        withdrawn, last = _withdrawals(reader, noted.seq if same else FIRST_SEQ - 1)
+        note = _Note(identity.epoch, last, classes)
+        if note == noted:
+            return True
+        matchers = {
+            stream: _of_entities(frozenset(withdrawn[data_class]))
+            for stream, data_class in classes.items()
+            if data_class in withdrawn
+        }
+        if matchers:
+            matchers[DEAD_LETTER] = _letters_of(frozenset(matchers))
+        if not all(self._redact(stream, matches) for stream, matches in matchers.items()):
+            return False
+        write_file(self._note, json.dumps(asdict(note)).encode())
+        return True
+
+    def _redact(self, stream: str, matches: Callable[[bytes], bool]) -> bool:
+        try:
+            count = self._logs.redact(stream, matches)
+        except KeyError:
+            return False
+        self._metrics.redacted.labels(stream).inc(count)
+        if count:
+            _log.info("consent withdrawn, events redacted", stream=stream, events=count)
+        return True
+
+    def _read_note(self) -> _Note:
+        try:
+            noted = json.loads(self._note.read_bytes())
+            return _Note(str(noted["epoch"]), int(noted["seq"]), dict(noted["classes"]))
+        except (OSError, ValueError, KeyError, TypeError):
+            return _Note()
+
+
+class _Whose(msgspec.Struct):
+    source: str = ""
+    subject: str | None = None
+
+
+class _LetterData(msgspec.Struct):
+    stream: str = ""
+
+
+class _Letter(msgspec.Struct):
+    data: _LetterData
+
+
+_whose = msgspec.json.Decoder(_Whose).decode
+_letter = msgspec.json.Decoder(_Letter).decode
+
+
+def _withdrawals(reader: LogReader, seq: int) -> tuple[dict[str, set[str]], int]:
+    """Entities whose consent was withdrawn after number `seq`, by data class, and the last number read."""
+    withdrawn: dict[str, set[str]] = {}
+    while batches := reader.read(seq + 1, _AT_ONCE):
+        for record in (record for batch in batches for record in batch.records()):
+            try:
+                change = consent.read_change(record.body)
+            except MalformedError:
+                continue
+            for data_class in change.data_classes if change.withdrawn else ():
+                withdrawn.setdefault(data_class, set()).add(change.entity)
+        seq = batches[-1].last
+    return withdrawn, seq
+
+
+def _of_entities(entities: frozenset[str]) -> Callable[[bytes], bool]:
+    def matches(body: bytes) -> bool:
+        try:
+            found = _whose(body)
+        except (msgspec.DecodeError, ValueError):
+            return False
+        return (found.source if found.subject is None else found.subject) in entities
+
+    return matches
+
+
+def _letters_of(streams: frozenset[str]) -> Callable[[bytes], bool]:
+    def matches(body: bytes) -> bool:
+        try:
+            return _letter(body).data.stream in streams
+        except (msgspec.DecodeError, ValueError):
+            return True
+
+    return matches

@@ -1,0 +1,127 @@
+"""Removes what was sent from the node's disk, no earlier than the room is needed: the hub may ask for it again.
+
+Only whole closed segments go, of which the store has every record (by the note on disk, not by what is believed), and
+which nothing on the node still has to read.
+"""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
+from itertools import pairwise
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter
+
+from skerry_core.durable import fsync_directory
+from skerry_core.sync_policy.document import SyncPolicyDocument
+from skerry_edge.events.segment import segment_firsts, segment_path
+from skerry_edge.sync.layout import Layout
+from skerry_edge.sync.outbound.tail import Place
+from skerry_edge.sync.outgoing import Outgoing
+from skerry_edge.sync.positions import Range, Sent
+from skerry_edge.sync.sent_notes import SentNotes
+
+PERIOD = timedelta(seconds=5)
+# Of its limit, what a stream may keep of what was sent.
+KEEP = 0.5
+# Below this part of the volume free, nothing that was sent is kept.
+SHORT = 0.15
+
+_log = structlog.get_logger()
+
+
+def removable(
+    segments: Sequence[tuple[int, int]], sizes: Mapping[int, int], sent: Sent, needed: int, keep: int
+) -> list[int]:
+    """First numbers of the oldest segments to remove, until at most `keep` bytes are left. Pure.
+
+    `segments` are closed ones as (first, the number behind their last), `sizes` of all segments in bytes; `needed` is
+    the highest number that everybody else has read. No segment goes before an older one: readers take a hole among
+    segments for damage.
+    """
+    left = sum(sizes.values())
+    gone = []
+    for first, until in segments:
+        if left <= keep or until - 1 > needed or not sent.covers(Range(first - 1, until - 1)):
+            break
+        gone.append(first)
+        left -= sizes[first]
+    return gone
+
+
+class Retirement:
+    """A loop's step. `held` gives, of everybody who reads logs, up to where each stream has been read."""
+
+    def __init__(
+        self,
+        layout: Layout,
+        outgoing: Callable[[], Sequence[Outgoing]],
+        notes: SentNotes,
+        policy: Callable[[], SyncPolicyDocument],
+        held: Callable[[], Sequence[Mapping[str, Place]]],
+        registry: CollectorRegistry,
+    ) -> None:
+        self._layout = layout
+        self._outgoing = outgoing
+        self._notes = notes
+        self._policy = policy
+        self._held = held
+        self._freed = Counter(
+            "skerry_sync_freed_bytes_total", "Bytes of segments removed after upload.", ["stream"], registry=registry
+        )
+
+    def step(self) -> timedelta:
+        """Remove what may go; the pause until the next step. Raises OSError."""
+        held = self._held()
+        short = self._short()
+        for item in self._outgoing():
+            with item.lock:
+                if item.source.sealed:
+                    self._drop_sealed(item)
+                else:
+                    self._remove(item, held, short=short)
+        identities = [item.identity for item in self._outgoing()]
+        if identities and None not in identities:
+            self._notes.forget([identity.epoch for identity in identities if identity is not None])
+        return PERIOD
+
+    def _remove(self, item: Outgoing, held: Sequence[Mapping[str, Place]], *, short: bool) -> None:
+        identity, folder = item.identity, item.source.folder
+        if identity is None or item.fenced or not folder.is_dir():
+            return
+        firsts = segment_firsts(folder)
+        stream = self._policy().stream(item.stream)
+        keep = 0 if short or stream is None else int(stream.max_bytes * KEEP)
+        sizes = {first: item.source.size(first) for first in firsts}
+        if len(firsts) < 2 or sum(sizes.values()) <= keep:  # noqa: PLR2004 - the newest one stays
+            return
+        places = [place for readers in held if (place := readers.get(item.stream)) is not None]
+        needed = min((place.seq if place.epoch == identity.epoch else 0 for place in places), default=firsts[-1])
+        durable = self._notes.durable(identity.epoch)
+        gone = removable(list(pairwise(firsts)), sizes, durable, needed, keep)
+        again = item.source.identity
+        if not gone or again is None or again.epoch != identity.epoch:
+            return
+        for first in gone:
+            segment_path(folder, first).unlink(missing_ok=True)
+        fsync_directory(folder)
+        self._freed.labels(item.stream).inc(sum(sizes[first] for first in gone))
+        _log.info("log segments removed", stream=item.stream, count=len(gone))
+
+    def _drop_sealed(self, item: Outgoing) -> None:
+        """Remove a log that was set aside once the store has all of it."""
+        identity, folder = item.identity, item.source.folder
+        if identity is None or not folder.is_dir():
+            return
+        last = item.source.head(identity)
+        if last is None or not self._notes.durable(identity.epoch).covers(Range(0, last)):
+            return
+        for path in folder.iterdir():
+            path.unlink(missing_ok=True)
+        folder.rmdir()
+        fsync_directory(folder.parent)
+        _log.info("log that was set aside removed", folder=folder.name)
+
+    def _short(self) -> bool:
+        volume = os.statvfs(self._layout.root)
+        return volume.f_bavail < SHORT * volume.f_blocks

@@ -1,0 +1,79 @@
+"""The workers of a Dask cluster, for more than one machine's work. The only module that calls Dask, which is an extra.
+
+On Kubernetes that cluster is Dask's own operator's: a DaskCluster whose image is ingest's.
+"""
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from distributed import Client
+
+from skerry_core.errors import RetryError, SkerryError, UserMustActError, WaitError
+from skerry_operator.ingest.part import Part, PartResult, work
+
+# A share that takes longer hangs: it's given up, and everything is planned again.
+_LONGEST_SECONDS = 600.0
+_CLOSING_SECONDS = 5.0
+
+
+class DaskWorkers:
+    """The workers of a Dask cluster. One that dies loses nothing: its shares are done again by others."""
+
+    def __init__(self, scheduler: str) -> None:
+        """Take the scheduler's address, `tcp://HOST:PORT`; it's asked when there is work, and anew after failures."""
+        self._scheduler = scheduler
+        self._connected: Client | None = None
+
+    def shares(self) -> int:
+        with self._trouble() as client:
+            count = len(client.scheduler_info(n_workers=-1)["workers"])
+        if not count:
+            raise WaitError("DaskUnavailable", f"the Dask scheduler {self._scheduler} has no workers: start some")
+        return count
+
+    def work(self, parts: Sequence[Part]) -> list[PartResult]:
+        with self._trouble() as client:
+            futures = client.map(_told, parts, pure=False)
+            try:
+                deadline = time.monotonic() + _LONGEST_SECONDS
+                answers = [future.result(timeout=max(deadline - time.monotonic(), 1.0)) for future in futures]
+            finally:
+                client.cancel(futures)  # type: ignore[no-untyped-call]
+        for answer in answers:
+            if isinstance(answer, _Failure):
+                raise answer.policy(answer.reason, answer.message)
+        return [answer for answer in answers if isinstance(answer, PartResult)]
+
+    @contextmanager
+    def _trouble(self) -> Iterator["Client"]:
+        """Lend the connection; whatever Dask or its network says against it is ours to try again."""
+        try:
+            if self._connected is None:
+                self._connected = Client(self._scheduler, set_as_default=False)  # type: ignore[no-untyped-call]
+            yield self._connected
+        except Exception as error:
+            connected, self._connected = self._connected, None
+            if connected is not None:
+                connected.close(timeout=_CLOSING_SECONDS)  # type: ignore[no-untyped-call]
+            raise WaitError("DaskUnavailable", f"Dask's workers behind {self._scheduler}: {error!r}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    """An error of ours on its way from a worker; exceptions with arguments of their own don't travel."""
+
+    policy: type[SkerryError]
+    reason: str
+    message: str
+
+
+def _told(part: Part) -> PartResult | _Failure:
+    try:
+        return work(part)
+    except SkerryError as error:
+        policy = next(
+            kind for kind in (UserMustActError, WaitError, RetryError, SkerryError) if isinstance(error, kind)
+        )
+        return _Failure(policy, error.reason, str(error))

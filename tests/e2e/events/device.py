@@ -1,0 +1,126 @@
+"""A device of a site: sends readings without end, and writes down what the node has acknowledged.
+
+Run inside the site's network: `python -m tests.e2e.events.device --url … --ledger … --rate 100`. It stops by itself at
+SIGTERM or when its parent goes away. What isn't acknowledged it sends again, under the same ids, until it is.
+"""
+
+import argparse
+import json
+import os
+import secrets
+import signal
+import threading
+import time
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from itertools import count
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import urllib3
+
+BATCH = "application/cloudevents-batch+json"
+LINES = "application/x-ndjson"
+PERIOD = 0.2  # seconds between two requests
+_PAUSE = 0.2  # before one is sent again
+_PATIENCE = 5.0
+
+
+@dataclass(frozen=True)
+class Acknowledged:
+    """One line of the ledger: a request's event ids, and when the node had them; `tries` were needed for that."""
+
+    at: float
+    ids: tuple[str, ...]
+    tries: int
+
+
+def event(identity: str, data: dict[str, Any], *, subject: str, kind: str = "example.reading") -> dict[str, Any]:
+    """A CloudEvent of now."""
+    return {
+        "specversion": "1.0",
+        "id": identity,
+        "source": f"/devices/{subject}",
+        "type": kind,
+        "subject": subject,
+        "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
+        "datacontenttype": "application/json",
+        "data": data,
+    }
+
+
+def reading(number: int) -> dict[str, Any]:
+    """A reading like any other, of one of four presses; its noise is what no batch makes smaller."""
+    data = {"celsius": 60.0 + number % 200 / 10, "noise": secrets.token_hex(90)}
+    return event(f"reading-{number}", data, subject=f"press-{number % 4}")
+
+
+def encode(events: list[dict[str, Any]], content_type: str) -> bytes:
+    """Events as a batch or as lines."""
+    if content_type == BATCH:
+        return json.dumps(events).encode()
+    return b"".join(json.dumps(each).encode() + b"\n" for each in events)
+
+
+class Device:
+    """Sends its readings in order, one request at a time, batches and lines in turn."""
+
+    def __init__(self, url: str, ledger: Path, rate: float) -> None:
+        self._url = url
+        self._ledger = ledger.open("a", buffering=1)
+        self._size = max(1, round(rate * PERIOD))
+        self._numbers = count(1)
+        self._pool = urllib3.PoolManager(retries=False)
+
+    def run(self, stop: threading.Event) -> None:
+        """Send at a fixed pace until told to stop; what piled up meanwhile is caught up with."""
+        parent, due, content_types = os.getppid(), time.monotonic(), (BATCH, LINES)
+        for turn in count():
+            if stop.wait(max(0.0, due - time.monotonic())) or os.getppid() != parent:
+                return
+            events = [reading(next(self._numbers)) for _ in range(self._size)]
+            self._send(events, content_types[turn % 2], stop)
+            due += PERIOD
+
+    def _send(self, events: list[dict[str, Any]], content_type: str, stop: threading.Event) -> None:
+        body = encode(events, content_type)
+        for tries in count(1):
+            if self._is_taken(body, content_type, len(events)):
+                line = Acknowledged(time.time(), tuple(each["id"] for each in events), tries)
+                self._ledger.write(json.dumps(asdict(line)) + "\n")
+                return
+            if stop.wait(_PAUSE):
+                return
+
+    def _is_taken(self, body: bytes, content_type: str, events: int) -> bool:
+        headers = {"content-type": content_type}
+        try:
+            answer = self._pool.request("POST", self._url, body=body, headers=headers, timeout=_PATIENCE)
+            if answer.status != 200:
+                return False
+            told = answer.json()
+        except (urllib3.exceptions.HTTPError, ValueError):
+            return False
+        return int(told["accepted"]) + int(told["duplicates"]) == events
+
+
+def main() -> None:
+    """Send until told to stop."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--url", required=True)
+    parser.add_argument("--ledger", type=Path, required=True)
+    parser.add_argument("--rate", type=float, required=True)
+    options = parser.parse_args()
+    stop = threading.Event()
+
+    def on_signal(_signal: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    signal.signal(signal.SIGTERM, on_signal)
+    signal.signal(signal.SIGINT, on_signal)
+    Device(options.url, options.ledger, options.rate).run(stop)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,139 @@
+"""Withdrawn consent against real logs."""
+
+import json
+
+import pytest
+
+from skerry_edge.events.record import BLANK, Flags, NewRecord
+from skerry_edge.events.settings import StreamSettings
+from skerry_edge.ingest.dead_letters import encode_letter
+from skerry_edge.ingest.errors import Malformed
+from skerry_edge.ingest.metrics import IngestMetrics
+from skerry_edge.ingest.node_time import NodeTime
+from skerry_edge.ingest.redaction import Redactor
+from skerry_edge.ingest.streams import Streams
+from tests.unit.ingest.worlds import NOW, event, event_logs, policy, registry, stored, stream_policy
+
+
+class World:
+    def __init__(self, logs, root, **changes):
+        self.logs = logs
+        self.document = policy(
+            stream_policy("vitals", data_class="health"),
+            stream_policy("doors", data_class="presence"),
+            stream_policy("weather"),
+            classes=("health", "presence"),
+        )
+        self.streams = Streams(logs, NodeTime(lambda: NOW), lambda: 0.0)
+        self.streams.apply(self.document)
+        self.letters = logs.open(StreamSettings("dead-letter", 3, stream_policy().max_age, 1 << 30))
+        self.redactor = Redactor(logs, root / "consent.json", lambda: self.document, IngestMetrics(registry()))
+
+    def put(self, stream, *events):
+        self.streams.find(stream).accept(events)
+
+    def consent(self, event_id, kind, entity, *classes):
+        said = event(event_id, type=f"dev.skerry.consent.{kind}", subject=entity, data={"dataClasses": list(classes)})
+        self.put("consent", said)
+
+    def left(self, stream):
+        return [json.loads(record.body)["id"] for record in stored(self.logs, stream) if record.body != BLANK]
+
+
+@pytest.fixture
+def world(tmp_path):
+    with event_logs(tmp_path / "log") as logs:
+        made = World(logs, tmp_path)
+        made.put("vitals", event(1, subject="p7"), event(2, subject="p8"), event(3, source="p7"), event(4, source="/s"))
+        made.put("doors", event(5, subject="p7"))
+        made.put("weather", event(6, subject="p7"))
+        yield made
+
+
+def test_a_withdrawal_takes_out_the_entitys_events_of_these_classes(world):
+    world.consent(1, "withdrawn", "p7", "health")
+    assert world.redactor.catch_up()
+    assert (world.left("vitals"), world.left("doors"), world.left("weather")) == (["2", "4"], ["5"], ["6"])
+    gone = [record for record in stored(world.logs, "vitals") if record.body == BLANK]
+    assert all(record.flags & Flags.REDACTED for record in gone)
+
+
+def test_consent_given_takes_out_nothing(world):
+    world.consent(1, "granted", "p7", "health", "presence")
+    assert world.redactor.catch_up()
+    assert world.left("vitals") == ["1", "2", "3", "4"]
+
+
+def test_each_withdrawal_is_done_once(world):
+    world.consent(1, "withdrawn", "p7", "health")
+    assert world.redactor.catch_up()
+    world.put("vitals", event(7, subject="p7"))
+    assert world.redactor.catch_up()
+    assert world.left("vitals") == ["2", "4", "7"]
+    world.consent(2, "withdrawn", "p8", "health")
+    assert world.redactor.catch_up()
+    assert world.left("vitals") == ["4", "7"]
+
+
+def test_what_the_last_process_left_undone_is_done(world, tmp_path):
+    world.consent(1, "withdrawn", "p7", "health")
+    undone = Redactor(world.logs, tmp_path / "consent.json", lambda: world.document, IngestMetrics(registry()))
+    assert undone.catch_up()
+    assert world.left("vitals") == ["2", "4"]
+
+
+def test_a_stream_of_a_new_class_is_gone_through(world):
+    world.consent(1, "withdrawn", "p7", "presence")
+    assert world.redactor.catch_up()
+    assert world.left("weather") == ["6"]
+    streams = tuple(
+        stream.model_copy(update={"data_class": "presence"}) if stream.name == "weather" else stream
+        for stream in world.document.streams
+    )
+    world.document = world.document.model_copy(update={"streams": streams})
+    assert world.redactor.catch_up()
+    assert world.left("weather") == []
+
+
+def test_dead_letters_of_these_streams_go_too(world):
+    for stream in ("vitals", "doors", "weather"):
+        body = encode_letter(stream, "http:1", Malformed("R", "m", b"of p7?"))
+        world.letters.append([NewRecord(body, NOW, NOW)])
+    world.consent(1, "withdrawn", "p7", "health")
+    assert world.redactor.catch_up()
+    left = [
+        json.loads(record.body)["data"]["stream"]
+        for record in stored(world.logs, "dead-letter")
+        if record.body != BLANK
+    ]
+    assert left == ["doors", "weather"]
+
+
+def test_a_stream_that_is_not_open_yet_leaves_it_undone(world):
+    world.consent(1, "withdrawn", "p7", "lodging")
+    world.document = policy(stream_policy("rooms", data_class="lodging"), classes=("lodging",))
+    assert not world.redactor.catch_up()
+    world.streams.apply(world.document)
+    assert world.redactor.catch_up()
+
+
+def test_the_thread_follows_and_ends(world):
+    redacted = world.redactor._metrics.redactions_pending
+    world.consent(1, "withdrawn", "p7", "health")
+    world.redactor.start()
+    while len(world.left("vitals")) > 2 or redacted._value.get():
+        pass
+    world.consent(2, "withdrawn", "p8", "health")
+    world.redactor.notify()
+    while world.left("vitals") != ["4"]:
+        pass
+    world.redactor.stop()
+    assert not world.redactor._thread.is_alive()
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"epoch":"x"}', b"\xff"])
+def test_a_note_that_can_not_be_read_means_from_the_start(world, tmp_path, content):
+    (tmp_path / "consent.json").write_bytes(content)
+    world.consent(1, "withdrawn", "p7", "health")
+    assert world.redactor.catch_up()
+    assert world.left("vitals") == ["2", "4"]

@@ -1,0 +1,68 @@
+import sys
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from skerry_edge.ingest.seen_ids import SeenIds, _Table, id_key
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [(("a", "b"), ("ab", "")), (("1:a", "b"), ("1", "a:b")), (("", "x"), ("x", ""))]
+)
+def test_source_and_id_are_apart(one, other):
+    assert id_key(*one) != id_key(*other)
+    assert id_key(*one) == id_key(*one) != 0
+
+
+def test_keys_are_other_ones_in_every_process():
+    assert id_key("a", "b", b"one") != id_key("a", "b", b"two")
+
+
+@given(st.lists(st.tuples(st.integers(1, 200), st.integers(0, 1 << 63)), max_size=400))
+def test_a_table_is_a_dictionary(pairs):
+    table, model = _Table(0), {}
+    for key, value in pairs:
+        table.put(key, value)
+        model[key] = value
+    assert {key: table.get(key) for key in range(1, 201)} == {key: model.get(key) for key in range(1, 201)}
+    assert table.count == len(model)
+
+
+WINDOW, MOST = 1000, 64
+
+
+@given(st.lists(st.tuples(st.integers(1, 60), st.sampled_from([0, 0, 1, 5, 100, 400, 2000])), max_size=150))
+@settings(max_examples=200)
+def test_ids_are_known_for_the_window_and_not_much_longer(steps):
+    """Against a model that remembers each id's last time: at least the window, at most one generation more."""
+    seen, last, now = SeenIds(WINDOW, MOST), {}, 0
+    for seq, (key, pause) in enumerate(steps):
+        now += pause
+        found = seen.find(key, now)
+        at, expected = last.get(key, (None, None))
+        recent = sum(time > at for time, _ in last.values()) if at is not None else 0
+        if at is not None and now - at < WINDOW and recent < MOST // 2:
+            assert found == expected
+        if at is None or now - at > WINDOW + WINDOW // 4 + 1:
+            assert found is None
+        if found is None:
+            seen.add(key, seq, now)
+            last[key] = (now, seq)
+
+
+def test_memory_is_bounded():
+    seen = SeenIds(10**12, 10_000)
+    for n in range(1, 200_000):
+        seen.add(n * 2654435761 % (1 << 64), n, n)
+    assert 10_000 <= len(seen) <= 12_500 + 1
+    size = sum(sys.getsizeof(part) for table in seen._tables for part in (table._keys, table._values))
+    assert size < 64 * len(seen)
+
+
+def test_a_smaller_window_holds_from_then_on():
+    seen = SeenIds(10**9, MOST)
+    seen.add(1, 1, 0)
+    seen.resize(100, MOST)
+    assert seen.find(1, 50) == 1
+    assert seen.find(1, 1000) is None

@@ -1,0 +1,261 @@
+"""Statistics instead of values: windows, how few records tell nothing, and each told once whatever dies."""
+
+import json
+import math
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry
+
+from skerry_api.v1alpha1.syncpolicy import AGGREGATES, Consent, Statistic
+from skerry_core.batch.contents import LogName
+from skerry_core.sync_policy.defaults import DEFAULT_POLICY
+from skerry_core.sync_policy.document import Aggregate, DataClassPolicy, Rule
+from skerry_edge.events.identity import Owner
+from skerry_edge.events.logs import EventLogs
+from skerry_edge.events.reader import LogReader
+from skerry_edge.events.record import NewRecord
+from skerry_edge.events.settings import StreamSettings
+from skerry_edge.sync.outbound.aggregates.derivation import Aggregates
+from skerry_edge.sync.outbound.aggregates.windows import GRACE, MAX_OPEN, Told, Values, Window, close, fold, statistics
+from skerry_edge.sync.outbound.deriving import NOTE_EVERY, PERIOD, DerivingLoop
+from skerry_edge.sync.outbound.outbound import Outbound
+from tests.unit.sync_outbound.columns import data_class, event, stream
+from tests.unit.sync_outbound.test_consent import granted
+
+NOW = datetime(2026, 12, 1, tzinfo=UTC)
+MINUTE_US = 60_000_000
+ALL = tuple(Statistic)
+LOG = LogName("site", "node", "readings", "e")
+
+
+def window(path="v", start=0, records=5, count=5, total=10, least=1, greatest=3):
+    return Window(path, start, MINUTE_US, "e/1", records, count, total, least, greatest)
+
+
+@pytest.mark.parametrize(
+    ("of", "expected"),
+    [
+        (window(), {"count": 5, "sum": 10, "mean": 2.0, "min": 1, "max": 3}),
+        (window(total=math.inf), {"count": 5, "min": 1, "max": 3}),
+        (window(total=10**400), {"count": 5, "min": 1, "max": 3}),
+        (window(greatest=2**60), {"count": 5, "sum": 10, "mean": 2.0, "min": 1}),
+    ],
+)
+def test_statistics(of, expected):
+    assert statistics(of, ALL) == expected
+    assert statistics(of, (Statistic.COUNT,)) == {"count": 5}
+
+
+NUMBERS = st.lists(st.integers(-1000, 1000) | st.floats(-1e6, 1e6), min_size=1, max_size=3)
+RECORDS = st.lists(
+    st.tuples(st.integers(0, 5 * MINUTE_US), st.dictionaries(st.sampled_from(["a", "b"]), NUMBERS, min_size=1)),
+    max_size=20,
+)
+
+
+@given(RECORDS, st.integers(0, 20))
+def test_fold_is_a_recount_wherever_it_is_cut(records, cut):
+    values = [Values(seq, received, numbers) for seq, (received, numbers) in enumerate(records)]
+    windows = fold(fold((), "e", values[:cut], lambda _: MINUTE_US), "e", values[cut:], lambda _: MINUTE_US)
+    for one in windows:
+        inside = [
+            record.numbers[one.path]
+            for record in values
+            if one.path in record.numbers and one.start <= record.received < one.end
+        ]
+        numbers = [number for part in inside for number in part]
+        assert (one.records, one.count, one.least, one.greatest) == (
+            len(inside),
+            len(numbers),
+            min(numbers),
+            max(numbers),
+        )
+        assert math.isclose(one.total, sum(numbers), abs_tol=1e-6)
+    assert len(windows) == len({(path, record.received // MINUTE_US) for record in values for path in record.numbers})
+
+
+@pytest.mark.parametrize(
+    ("until", "over"), [(0, 0), (MINUTE_US, 0), (MINUTE_US + GRACE - 1, 0), (MINUTE_US + GRACE, 1), (1 << 60, 3)]
+)
+def test_close(until, over):
+    windows = (window(start=2 * MINUTE_US), window(), window("w", start=5 * MINUTE_US))
+    closed, left = close(windows, until)
+    assert len(closed) == over
+    assert {*closed, *left} == {*windows}
+    assert [one.start for one in closed] == sorted(one.start for one in closed)
+
+
+def test_clocks_that_jump_keep_no_window_open_for_ever():
+    windows = tuple(window(start=n * MINUTE_US) for n in range(MAX_OPEN + 2))
+    closed, left = close(windows, 0)
+    assert [one.start for one in closed] == [0, MINUTE_US]
+    assert len(left) == MAX_OPEN
+
+
+def test_a_window_that_is_opened_again_is_another():
+    width, aggregate = (lambda _: MINUTE_US), Aggregate(window=timedelta(minutes=1), min_count=1, statistics=ALL)
+    first, again, other = (
+        fold((), epoch, [Values(seq, 5, {"v": [1]})], width)[0] for epoch, seq in (("e", 1), ("e", 2), ("f", 1))
+    )
+    assert len({Told(LOG, one, aggregate).id for one in (first, again, other, first)}) == 3
+
+
+# --- over real logs
+
+
+class Node:
+    def __init__(self, root, minimum=3, consent=Consent.NOT_NEEDED):
+        self.root = root
+        self.now = NOW
+        self.ours = EventLogs(root / "inference", Owner("site", "node", "boot"))
+        self.syncs = EventLogs(root / "sync", Owner("site", "node", "boot"))
+        self.log = self.syncs.open(StreamSettings(AGGREGATES, 1, timedelta(days=30), 1 << 30))
+        aggregate = Aggregate(window=timedelta(minutes=1), min_count=minimum, statistics=ALL)
+        rule = Rule(path="v", action="Aggregate", aggregate=aggregate)
+        rules = (
+            Rule(path="w.*", action="Coarsen", coarsen={"step": 10}),
+            rule,
+            rule.model_copy(update={"path": "w.*"}),
+        )
+        self.document = DEFAULT_POLICY.model_copy(
+            update={
+                "streams": (*DEFAULT_POLICY.streams, stream(data_class="personal"), stream("plain")),
+                "data_classes": (data_class(*rules, consent=consent),),
+            }
+        )
+        self.start()
+
+    def start(self):
+        self.registry = CollectorRegistry()
+        self.outbound = Outbound(
+            self.root, self.root / "site-salt", self.root / "inference" / "consent", self.registry, lambda: 10**9
+        )
+        self.outbound.adopt(self.document)
+        roots = (self.root / "inference", self.root / "sync")
+        self.loop = DerivingLoop(
+            Aggregates(self.outbound.rules, self.registry),
+            self.root / "aggregates.json",
+            roots,
+            self.outbound,
+            self.log,
+            lambda: self.now,
+        )
+        self.loop.adopt(self.document)
+
+    def append(self, *data, subject=None, name="readings"):
+        log = self.ours.open(StreamSettings(name, 2, timedelta(days=30), 1 << 30))
+        micros = int(self.now.timestamp() * 1_000_000)
+        log.append([NewRecord(one if isinstance(one, bytes) else event(one, subject), micros, micros) for one in data])
+
+    def pass_time(self, **time):
+        self.now += timedelta(**time)
+        while self.loop.step() < PERIOD:
+            pass
+
+    @property
+    def told(self):
+        batches = LogReader(self.log.directory).read(1, 1000)
+        return [json.loads(record.body)["data"] for batch in batches for record in batch.records()]
+
+    def close(self):
+        self.ours.close()
+        self.syncs.close()
+
+
+@pytest.fixture
+def node(tmp_path):
+    node = Node(tmp_path)
+    node.pass_time()
+    yield node
+    node.close()
+
+
+def test_a_window_is_told_when_it_is_over(node):
+    node.append({"v": 1}, {"v": 2.5, "w": [17, 28]}, {"v": 4, "w": [3]}, {"v": "n/a"}, {"w": [99]})
+    node.pass_time(seconds=59)
+    assert node.told == []
+    node.pass_time(seconds=6)
+    assert node.told == [
+        {
+            "stream": "readings",
+            "path": "v",
+            "start": "2026-12-01T00:00:00.000000Z",
+            "seconds": 60.0,
+            "count": 3,
+            "sum": 7.5,
+            "mean": 2.5,
+            "min": 1,
+            "max": 4,
+        },
+        {
+            "stream": "readings",
+            "path": "w.*",
+            "start": "2026-12-01T00:00:00.000000Z",
+            "seconds": 60.0,
+            "count": 4,
+            "sum": 120,
+            "mean": 30.0,
+            "min": 0,
+            "max": 90,
+        },
+    ]
+
+
+def test_too_few_records_tell_nothing_however_many_values_they_have(node):
+    node.append({"v": 1, "w": [1, 2, 3, 4]}, {"v": 2})
+    node.pass_time(minutes=2)
+    assert node.told == []
+    withheld = {"stream": "readings", "outcome": "Withheld"}
+    assert node.registry.get_sample_value("skerry_sync_aggregates_total", withheld) == 2
+
+
+def test_only_streams_with_such_rules_are_followed(node):
+    node.append({"v": 1}, {"v": 1}, {"v": 1}, name="plain")
+    node.pass_time(minutes=2)
+    assert node.told == []
+    assert set(node.loop.held()) == {"readings"}
+
+
+def test_who_does_not_consent_is_not_counted(tmp_path):
+    node = Node(tmp_path, consent=Consent.REQUIRED)
+    node.pass_time()
+    node.append(granted("ann", "personal"), name="consent")
+    node.append(*[{"v": 1}] * 3, subject="ann")
+    node.append(*[{"v": 100}] * 3, subject="bob")
+    node.pass_time(minutes=2)
+    assert [(one["count"], one["max"]) for one in node.told] == [(3, 1)]
+    node.close()
+
+
+def test_each_window_is_told_once_whatever_dies(node):
+    for minute in range(4):
+        node.append(*[{"v": minute}] * 3)
+        node.pass_time(seconds=1)
+        node.start()  # nothing was noted since the start
+        node.pass_time(seconds=66)
+        node.start()
+        node.pass_time(seconds=20)
+    assert [(one["count"], one["mean"]) for one in node.told] == [(3, minute) for minute in range(4)]
+
+
+def test_a_window_outlives_a_restart(node):
+    node.append({"v": 1}, {"v": 2})
+    node.pass_time(seconds=NOTE_EVERY.seconds)
+    node.start()
+    node.append({"v": 3})
+    node.pass_time(minutes=2)
+    assert [(one["count"], one["sum"]) for one in node.told] == [(3, 6)]
+
+
+def test_a_rule_that_is_gone_tells_nothing(node):
+    node.append({"v": 1}, {"v": 2}, {"v": 3})
+    node.pass_time(seconds=1)
+    node.document = node.document.model_copy(
+        update={"data_classes": (DataClassPolicy(name="personal", consent=Consent.NOT_NEEDED),)}
+    )
+    node.loop.adopt(node.document)
+    node.pass_time(minutes=2)
+    assert node.told == []
