@@ -2,19 +2,16 @@ r"""Commit blocks: the records of one commit as columns under one CRC-32. Bytes 
 
 All numbers are little-endian. A block is
 
-    marker "\xf5SKB"   u32 crc   u32 length   u32 count   u64 first   u16 kind   u16 packed   u32 data bytes
+    marker "\xf5SKB"   u32 crc   u32 length   u32 count   u64 first   u16 kind   u16 0   u32 data bytes
     u64 hlc[count]   i64 time[count]   i64 received[count]   u32 offset[count + 1]   u16 flags[count]   data   zeros
 
-padded to a multiple of eight bytes. Where it pays, everything behind the header is one zstd frame (`packed` is 1): a
-disk takes longer for bytes than a CPU does to leave them out, and flash wears by the byte. The CRC covers all that
-follows it and starts from the segment's salt, so that a block which a broken disk, or a copy, brings to the wrong file
-is no block there. 0xF5 is in no UTF-8 text: behind damaged bytes the next block is found by its marker.
+padded to a multiple of eight bytes. The CRC covers all that follows it and starts from the segment's salt, so that a
+block which a broken disk, or a copy, brings to the wrong file is no block there. 0xF5 is in no UTF-8 text: behind
+damaged bytes the next block is found by its marker.
 """
 
-import errno
 import struct
 import sys
-import threading
 import zlib
 from array import array
 from collections.abc import Iterable
@@ -22,7 +19,6 @@ from dataclasses import dataclass
 from itertools import accumulate
 
 import numpy as np
-import zstandard
 
 from skerry_edge.events.record import MAX_BODY, ColumnBatch
 from skerry_edge.events.rows import BLOCK_BYTES, MAX_COUNT, MAX_DATA, RECORD_BYTES, Rows
@@ -33,11 +29,6 @@ ALIGNMENT = 8
 MAX_LENGTH = BLOCK_BYTES + MAX_COUNT * RECORD_BYTES + MAX_DATA + MAX_BODY
 
 _CHECKED_FROM = 8
-# Smaller bodies are not worth a try; a frame that saves less than an eighth isn't kept.
-_PACKED_FROM = 2048
-_PLAIN, _ZSTD = 0, 1
-_LEVEL = 1
-_zstd = threading.local()
 
 # Kinds: records; the note that `count` numbers were lost by damage (a redaction can't look into damaged bytes, and
 # drops them); the note that `count` numbers are skipped.
@@ -46,10 +37,7 @@ DATA, LOST, SKIPPED = 0, 1, 2
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A whole block with a right checksum: `count` records from `first` on, in file bytes [offset, end).
-
-    `size` is that of its columns and data, once unpacked.
-    """
+    """A whole block with a right checksum: `count` records from `first` on, in file bytes [offset, end)."""
 
     offset: int
     end: int
@@ -57,8 +45,6 @@ class Block:
     first: int
     count: int
     view: memoryview
-    packed: bool = False
-    size: int = 0
 
     @property
     def next_seq(self) -> int:
@@ -104,53 +90,27 @@ def encode_columns(salt: int, batch: ColumnBatch) -> bytes:
 
 
 def _sealed(salt: int, kind: int, first: int, count: int, data: int, parts: Iterable[bytes | memoryview]) -> bytes:
-    body, packed = b"".join(parts), _PLAIN
-    if len(body) >= _PACKED_FROM:
-        frame = _compressor().compress(body)
-        if len(frame) < len(body) - len(body) // 8:
-            body, packed = frame, _ZSTD
+    body = b"".join(parts)
     pad = bytes(-(HEADER.size + len(body)) % ALIGNMENT)
-    header = HEADER.pack(MARKER, 0, HEADER.size + len(body) + len(pad), count, first, kind, packed, data)
+    header = HEADER.pack(MARKER, 0, HEADER.size + len(body) + len(pad), count, first, kind, 0, data)
     checksum = zlib.crc32(pad, zlib.crc32(body, zlib.crc32(header[_CHECKED_FROM:], salt)))
     return b"".join((header[:4], checksum.to_bytes(4, "little"), header[_CHECKED_FROM:], body, pad))
-
-
-def _compressor() -> zstandard.ZstdCompressor:
-    """This thread's; a context is not to be shared."""
-    if not hasattr(_zstd, "compressor"):
-        _zstd.compressor = zstandard.ZstdCompressor(level=_LEVEL, write_content_size=True)
-        _zstd.decompressor = zstandard.ZstdDecompressor()
-    return _zstd.compressor  # type: ignore[no-any-return]
-
-
-def _unpacked(block: "Block") -> memoryview:
-    """What lies behind a data block's header. Raises OSError if it doesn't unpack, which its checksum rules out."""
-    if not block.packed:
-        return block.view[HEADER.size :]
-    _compressor()
-    frame = block.view[HEADER.size :]
-    try:
-        if zstandard.frame_content_size(frame) != block.size:
-            raise OSError(errno.EIO, "a block with a right checksum would unpack to another size")
-        return memoryview(_zstd.decompressor.decompress(frame, max_output_size=block.size))
-    except zstandard.ZstdError as error:
-        raise OSError(errno.EIO, f"a block with a right checksum doesn't unpack: {error}") from error
 
 
 def parse_block(data: memoryview, at: int, base: int, salt: int) -> Block | None:
     """The block at data[at] if it is whole and its checksum right; `base` is the file offset of data[0]."""
     if at + HEADER.size > len(data):
         return None
-    marker, checksum, length, count, first, kind, packed, size = HEADER.unpack_from(data, at)
+    marker, checksum, length, count, first, kind, _, size = HEADER.unpack_from(data, at)
     if marker != MARKER or length < HEADER.size or at + length > len(data):
         return None
     view = data[at : at + length]
     if zlib.crc32(view[_CHECKED_FROM:], salt) != checksum:
         return None
-    plain = RECORD_BYTES * count + 4 + size if kind == DATA else 0
-    if plain > MAX_LENGTH or not (packed or HEADER.size + plain <= length < HEADER.size + plain + ALIGNMENT):
+    needed = HEADER.size + (RECORD_BYTES * count + 4 + size if kind == DATA else 0)
+    if not needed <= length < needed + ALIGNMENT:
         return None
-    return Block(base + at, base + at + length, kind, first, count, view, packed == _ZSTD, plain)
+    return Block(base + at, base + at + length, kind, first, count, view)
 
 
 def length_at(data: memoryview, at: int) -> int | None:
@@ -162,18 +122,18 @@ def length_at(data: memoryview, at: int) -> int | None:
 
 
 def columns_of(block: Block) -> ColumnBatch:
-    """A data block's columns, as views of its bytes. Raises OSError."""
-    count, body = block.count, _unpacked(block)
-    hlc = np.frombuffer(body, "<u8", count)
-    time = np.frombuffer(body, "<i8", count, 8 * count)
-    received = np.frombuffer(body, "<i8", count, 16 * count)
-    offsets = np.frombuffer(body, "<u4", count + 1, 24 * count)
-    flags = np.frombuffer(body, "<u2", count, 28 * count + 4)
-    return ColumnBatch(block.first, hlc, time, received, flags, offsets, body[RECORD_BYTES * count + 4 :])
+    """A data block's columns, as views of its bytes."""
+    count, view, at = block.count, block.view, HEADER.size
+    hlc = np.frombuffer(view, "<u8", count, at)
+    time = np.frombuffer(view, "<i8", count, at + 8 * count)
+    received = np.frombuffer(view, "<i8", count, at + 16 * count)
+    offsets = np.frombuffer(view, "<u4", count + 1, at + 24 * count)
+    flags = np.frombuffer(view, "<u2", count, at + 28 * count + 4)
+    return ColumnBatch(block.first, hlc, time, received, flags, offsets, view[at + RECORD_BYTES * count + 4 :])
 
 
 def last_hlc(block: Block | None) -> int:
-    """Hybrid time of a data block's last record; 0 if there is none. Raises OSError."""
+    """Hybrid time of a data block's last record; 0 if there is none."""
     if block is None or block.kind != DATA or not block.count:
         return 0
-    return int.from_bytes(_unpacked(block)[8 * (block.count - 1) :][:8], "little")
+    return int.from_bytes(block.view[HEADER.size + 8 * (block.count - 1) :][:8], "little")

@@ -108,6 +108,7 @@ class StreamLog:
             clock,
             moment,
             max_age=settings.max_age,
+            max_bytes=settings.max_bytes,
             segment_bytes=segment_bytes,
         )
         if after_reboot and self._tail.open_base is not None:
@@ -136,6 +137,7 @@ class StreamLog:
         with self._turn:
             self._settings = settings
             self._tail.max_age = settings.max_age
+            self._tail.max_bytes = settings.max_bytes
 
     def append(self, records: Sequence[NewRecord]) -> range:
         """Append records, and return their numbers once all of them are durable. They stand side by side.

@@ -28,6 +28,8 @@ from skerry_edge.events.segment import BLOCKS_AT, Header, salt_of, segment_path
 SEGMENT_BYTES = 8 << 20
 # A segment spans at most this part of the age that records may reach, so that little is kept beyond it.
 AGE_SHARE = 8
+# And at most this part of the bytes that the stream may hold: only closed segments can make room in a full one.
+SIZE_SHARE = 8
 REOPEN_DELAY = 1.0
 
 _log = structlog.get_logger(__name__)
@@ -54,12 +56,14 @@ class Tail:
         moment: Callable[[], Moment],
         *,
         max_age: timedelta,
+        max_bytes: int,
         segment_bytes: int,
     ) -> None:
         """Go on where recovery says; if no segment can be opened now, the next write tries again."""
         self.next_seq = found.next_seq
         self.failed_syncs = 0
         self.max_age = max_age
+        self.max_bytes = max_bytes
         self._directory = directory
         self._epoch = epoch
         self._clock = clock
@@ -117,7 +121,8 @@ class Tail:
         segment = self._segment
         if segment is None:
             return True
-        return self.spent or (not segment.empty and segment.end + size > self._segment_bytes)
+        most = min(self._segment_bytes, self.max_bytes // SIZE_SHARE)
+        return self.spent or (not segment.empty and segment.end + size > most)
 
     def write(self, rows: Rows) -> int:
         """Write records side by side, and give the first one's number. Not durable yet.

@@ -6,6 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -164,7 +165,8 @@ class Sync:
         self._telemetry.close()
         self._keeper.stop()
         self._logs.close()
-        self._traffic.flush()
+        with suppress(OSError):  # what was counted since the last minute is only told, never relied upon
+            self._traffic.flush()
 
     def _make_delivery(self) -> Delivery:
         return Delivery(

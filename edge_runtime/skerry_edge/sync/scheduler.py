@@ -3,7 +3,7 @@
 import random
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TypeVar
 
@@ -22,6 +22,8 @@ _T = TypeVar("_T")
 
 # Listings are so many times rarer over a link that costs by the byte.
 _METERED = 12
+# Seconds after which an attempt that is under way may have shown that the link is back.
+_ATTEMPT = 1.0
 # Errors after which there is no point in trying anything else over this link for a while.
 _LINK = frozenset({"GrantMissing", "GrantExpired", "GrantRefused"})
 
@@ -87,9 +89,16 @@ class Scheduler:
             return self._leased(command, plan.DOWNLOADS) if isinstance(command, Download) else command
 
     def held(self, queues: tuple[Queue, ...]) -> list[Held]:
-        """What has something to send and may not, with the reason."""
+        """What has something to send and may not, with the reason.
+
+        A link that failed holds everything until an exchange succeeds, also while the next attempt is under way.
+        """
         with self._lock:
-            return list(plan.held(self._world(), queues))
+            world = self._world()
+            if not self.up:
+                retry_at = max(world.link.retry_at, world.at + _ATTEMPT)
+                world = replace(world, link=replace(world.link, retry_at=retry_at))
+            return list(plan.held(world, queues))
 
     def uploaded(self, lease: Lease, exchange: Exchange, data: int, error: Exception | None = None) -> None:
         """Account for a batch of `data` bytes that was sent (0: there was none), or broke off by an error."""

@@ -40,6 +40,9 @@ PATIENCE = 15.0
 # The site's objects are listed at most this often, in seconds, and less often where budgets are small.
 LISTING_SECONDS = 60.0
 
+# What has failed if it isn't a log.
+_LINK, _NODE = "link", "node"
+
 _log = structlog.get_logger()
 
 
@@ -94,7 +97,7 @@ class Uploader:
         self._listed: dict[str, list[Range]] = {}
         self._listed_at: float | None = None
         self._doubtful = True
-        self._failures: dict[Lane, tuple[SkerryError, float]] = {}
+        self._failures: dict[str, tuple[SkerryError, float]] = {}
         self._lag = StoredLag(registry)
         self._records = Counter(
             "skerry_sync_uploaded_records_total", "Records that the store has, by tier.", ["tier"], registry=registry
@@ -110,8 +113,16 @@ class Uploader:
 
     @property
     def failure(self) -> SkerryError | None:
-        """Why nothing could be uploaded for a while; None if all is well, or not yet bad enough to tell."""
-        lasting = [error for error, since in list(self._failures.values()) if time.monotonic() - since >= PATIENCE]
+        """Why something couldn't be uploaded for a while; None if all is well, or not yet bad enough to tell.
+
+        It lasts until the very thing that failed has succeeded, whatever waits or goes well meanwhile.
+        """
+        if self._scheduler.up:
+            self._failures.pop(_LINK, None)
+        now, here = time.monotonic(), {*self._all, _LINK, _NODE}
+        lasting = [
+            error for key, (error, since) in list(self._failures.items()) if key in here and now - since >= PATIENCE
+        ]
         return lasting[0] if lasting else None
 
     def outgoing(self) -> list[Outgoing]:
@@ -124,13 +135,13 @@ class Uploader:
             pause = self._step(lane)
         except SkerryError as error:
             self._doubtful = True
-            self._failures.setdefault(lane, (error, time.monotonic()))
-            self._failures[lane] = (error, self._failures[lane][1])
+            if not any(error is told for told, _ in list(self._failures.values())):
+                self._failed(_NODE, error)
             raise
         except Exception:
             self._doubtful = True
             raise
-        self._failures.pop(lane, None)
+        self._failures.pop(_NODE, None)
         return pause
 
     def queues(self, lane: Lane | None = None) -> dict[str, tuple[Outgoing, Queue]]:
@@ -206,6 +217,7 @@ class Uploader:
                     outbox.upload(_key(ready), data)
                     size = len(data)
                     item.done(command.part, ready.fitted)
+                    self._failures.pop(item.key, None)
             except Exception as caught:
                 error = caught
                 self._put_off(item, caught)
@@ -228,9 +240,16 @@ class Uploader:
 
     def _put_off(self, item: Outgoing, error: Exception) -> None:
         """Let the other logs go on while something is wrong with this one alone."""
-        if not is_of_link(error):
+        of_link = is_of_link(error)
+        if isinstance(error, SkerryError):
+            self._failed(_LINK if of_link else item.key, error)
+        if not of_link:
             item.failures += 1
             item.retry_at = self._scheduler.at + delay(item.failures, random.random()).total_seconds()  # noqa: S311
+
+    def _failed(self, key: str, error: SkerryError) -> None:
+        _, since = self._failures.get(key, (error, time.monotonic()))
+        self._failures[key] = (error, since)
 
     def _find(self) -> dict[str, Outgoing]:
         """All logs that are there now; those that went are forgotten."""

@@ -10,7 +10,7 @@ from tests.e2e.events.device import event
 from tests.e2e.events.hub import EventsHub
 from tests.e2e.events.site import Answer, EventsSite, kill
 
-BACKLOG = 4_000  # events, at least
+BACKLOG = 3_600  # events, at least
 _HOT = 96.0
 _TRACE_BYTES = 30_000
 _SOON = 60.0
@@ -37,6 +37,7 @@ def happened(site: EventsSite, hub: EventsHub) -> Outage:
     cut = _now()
     before = _events(site)
     try:
+        wait_for("half of the backlog", lambda: _events(site) - before >= BACKLOG // 2, seconds=_SOON)
         refused = _fill_traces(site)
         wait_for("the node notes the overrun", lambda: _logged(site, "telemetry", "overrun.started"), seconds=_SOON)
         wait_for("a backlog", lambda: _events(site) - before >= BACKLOG, seconds=_SOON)

@@ -44,7 +44,7 @@ FIRST = "1.0.0"
 # A champion that is as good as the one before is approved within seconds: what heals is to be seen, not judged.
 QUICK_ANALYSIS = {"interval": "1s", "windows": 2, "failureLimit": 2, "minSamples": 40, "latencyFloor": "400ms"}
 # Batches are looked for without rest, and what is missing is soon asked for again.
-INGEST = ("--set=ingest.enabled=true", "--set=ingest.pollInterval=1s", "--set=ingest.askAfter=15s")
+INGEST = ("--set=ingest.enabled=true", "--set=ingest.pollInterval=1s", "--set=ingest.askAfter=5s")
 HEALED_WITHIN = 90.0  # seconds, on a busy machine
 TOLD_WITHIN = 60.0
 

@@ -1,19 +1,13 @@
 """Commit blocks: what goes in comes out, and nothing else ever passes for it."""
 
-import random
-import zlib
-
 import pytest
-import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from skerry_edge.events.block import (
     ALIGNMENT,
     DATA,
-    HEADER,
     LOST,
-    MARKER,
     SKIPPED,
     columns_of,
     encode_block,
@@ -95,28 +89,3 @@ def test_noise_is_no_block(noise):
 def test_a_note_of_numbers_that_name_nothing(kind):
     block = parse_block(memoryview(encode_note(SALT, kind, 40, 1 << 20)), 0, 0, SALT)
     assert (block.kind, block.first, block.next_seq, last_hlc(block)) == (kind, 40, 40 + (1 << 20), 0)
-
-
-def test_blocks_are_packed_where_it_pays():
-    alike = Rows.of([NewRecord(b'{"state":"running","n":%d}' % number, number, number) for number in range(200)])
-    noise = Rows.of([NewRecord(random.Random(1).randbytes(60_000), 1, 2)])
-    small = Rows.of([NewRecord(b"x" * 100, 1, 2)])
-    blocks = [
-        parse_block(memoryview(encode_block(SALT, 1, range(len(rows)), rows)), 0, 0, SALT)
-        for rows in (alike, noise, small)
-    ]
-    assert [block.packed for block in blocks] == [True, False, False]
-    assert blocks[0].end < alike.stored_size / 4
-    assert all(block.end <= rows.stored_size for block, rows in zip(blocks, (alike, noise, small), strict=True))
-
-
-def test_a_frame_that_lies_about_its_size_is_an_error_and_not_a_feast():
-    """A checksum is no signature: whoever can write the folder can make one that is right."""
-    bomb = zstandard.compress(bytes(64 << 20))
-    header = HEADER.pack(MARKER, 0, HEADER.size + len(bomb), 1, 1, DATA, 1, 100)
-    data = header + bomb + bytes(-len(bomb) % 8)
-    data = header[:8] + (HEADER.size + len(bomb) + -len(bomb) % 8).to_bytes(4, "little") + data[12:]
-    data = data[:4] + zlib.crc32(data[8:], SALT).to_bytes(4, "little") + data[8:]
-    block = parse_block(memoryview(data), 0, 0, SALT)
-    with pytest.raises(OSError, match="unpack"):
-        columns_of(block)

@@ -354,6 +354,14 @@ def test_a_stream_at_its_limit_refuses_until_segments_go(machine):
         log.append(records(1))
 
 
+def test_a_small_stream_has_closed_segments_to_make_room_with(machine):
+    log = machine.start(replace(SETTINGS, max_bytes=1 << 20))
+    while log.status().size < (1 << 20) - 11_000:
+        log.append([record(1, pad=10_000)])
+    firsts = segment_firsts(machine.folder)
+    assert len(firsts) >= 8
+
+
 def test_a_disk_that_fills_refuses_by_tier(machine, monkeypatch):
     monkeypatch.setattr(admission, "SHARE_BYTES", 1 << 50)
     monkeypatch.setattr(admission, "_SHARES_OF_A_SMALL_DISK", 1)

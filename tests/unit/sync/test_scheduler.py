@@ -97,6 +97,22 @@ def test_a_download_that_fails_gives_back_what_it_did_not_take(node):
         gate(Wish("sha256:a", 1 << 20), False, fail)
 
 
+def test_a_link_that_failed_holds_what_waits_until_an_exchange_succeeds(node):
+    node.log.append(3)
+    queues = tuple(queue for _, queue in node.uploader.queues().values())
+    with pytest.raises(StoreUnavailableError):
+        node.scheduler.beside("other", _unreachable)
+    for _ in range(3):  # the pause is over, and the next attempt is under way for long
+        assert [held.reason for held in node.scheduler.held(queues)] == [HeldReason.LINK_DOWN]
+        node.later(100)
+    node.scheduler.beside("other", lambda: node.traffic.received(100))
+    assert node.scheduler.held(queues) == []
+
+
+def _unreachable() -> None:
+    raise StoreUnavailableError("down")
+
+
 def test_the_backlog_is_told_by_tier_with_its_age_and_reason(node):
     tiers = tuple(
         each.model_copy(update={"on_metered": OnMetered.HOLD}) if each.tier is Tier.MODEL_FEEDBACK else each

@@ -21,7 +21,7 @@ from skerry_edge.events.segment import segment_firsts
 from skerry_edge.sync import sent_notes, traffic, upload
 from skerry_edge.sync.backlog import Backlog
 from skerry_edge.sync.outgoing import MAX_ROWS
-from skerry_edge.sync.schedule.plan import HeldReason
+from skerry_edge.sync.schedule.plan import HeldReason, Lane
 from skerry_edge.sync.sent_notes import SentNotes
 from tests.unit.sync.logs import SITE, batches_of
 from tests.unit.sync.uploading import Metered, Node
@@ -155,6 +155,7 @@ def test_a_failure_is_told_once_it_has_lasted_and_no_longer_than_it_lasts(node, 
             node.step()
         assert node.uploader.failure is None
         clock[0] += upload.PATIENCE / 3
+        node.uploader.step(Lane.SHARED)  # it waits for the link, which makes nothing better
     assert node.uploader.failure is DOWN
     node.outbox.fault = None
     node.later(60)
@@ -239,11 +240,13 @@ def test_what_one_log_suffers_from_holds_up_no_other(node, monkeypatch):
         return passed(stream, batches, now)
 
     monkeypatch.setattr(node.uploader, "_passed", judged)
+    monkeypatch.setattr(upload, "PATIENCE", 0.0)
     for _ in range(6):
         node.later(5)
         with suppress(RetryError):
             node.step()
     assert node.stored == letters.appended
+    assert node.uploader.failure.reason == "ConsentUnreadable"
 
 
 def test_records_after_a_power_cut_are_uploaded_and_the_gap_is_accounted_for(node):
