@@ -140,7 +140,7 @@ def test_the_broker_is_a_secret_unless_somebody_else_makes_it(render):
     assert secret["stringData"] == {
         "url": "mqtts://broker:8883",
         "shared": "false",
-        "username": "n",
+        "username": "node",
         "password": "p",
     }
     others = of_kind(render("skerry-site", *SITE, "--set=events.mqtt.create=false"), "Secret")
