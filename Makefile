@@ -76,6 +76,10 @@ demo: venv ## Run the main job end to end on real clusters, and show what held
 bench-batch: venv ## Bytes a row of the batch format, beside other formats and the entropy
 	$(BIN)/python -m tests.bench.batch
 
+.PHONY: bench-data
+bench-data: venv ## The node's log beside SQLite and `cat`: appends, replay, recovery, power cuts
+	$(BIN)/python -m tests.bench.data
+
 .PHONY: bench-lake
 bench-lake: venv ## Events a second into the hub's tables, by one process and by Dask workers
 	$(BIN)/python -m tests.bench.lake

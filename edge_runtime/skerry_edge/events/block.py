@@ -11,11 +11,10 @@ damaged bytes the next block is found by its marker.
 """
 
 import struct
-import sys
 import zlib
-from array import array
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import accumulate
 
 import numpy as np
@@ -54,21 +53,16 @@ class Block:
 
 def encode_block(salt: int, first: int, hlcs: Iterable[int], rows: Rows) -> bytes:
     """Make the block of records `first`, `first` + 1, …; at most MAX_COUNT of them."""
-    columns = (
-        _packed("Q", hlcs),
-        _packed("q", rows.times),
-        _packed("q", rows.received),
-        _packed("I", accumulate(map(len, rows.bodies), initial=0)),
-        _packed("H", rows.flags),
+    count = len(rows.bodies)
+    columns = _columns(count).pack(
+        *hlcs, *rows.times, *rows.received, *accumulate(rows.lengths, initial=0), *rows.flags
     )
-    return _sealed(salt, DATA, first, len(rows), rows.size, (*columns, *rows.bodies))
+    return _sealed(salt, DATA, first, count, rows.size, (columns, *rows.bodies))
 
 
-def _packed(code: str, numbers: Iterable[int]) -> bytes:
-    column = array(code, numbers)
-    if sys.byteorder == "big":
-        column.byteswap()
-    return column.tobytes()
+@lru_cache(maxsize=256)
+def _columns(count: int) -> struct.Struct:
+    return struct.Struct(f"<{count}Q{count}q{count}q{count + 1}I{count}H")
 
 
 def encode_note(salt: int, kind: int, first: int, count: int) -> bytes:
@@ -93,8 +87,9 @@ def _sealed(salt: int, kind: int, first: int, count: int, data: int, parts: Iter
     body = b"".join(parts)
     pad = bytes(-(HEADER.size + len(body)) % ALIGNMENT)
     header = HEADER.pack(MARKER, 0, HEADER.size + len(body) + len(pad), count, first, kind, 0, data)
-    checksum = zlib.crc32(pad, zlib.crc32(body, zlib.crc32(header[_CHECKED_FROM:], salt)))
-    return b"".join((header[:4], checksum.to_bytes(4, "little"), header[_CHECKED_FROM:], body, pad))
+    checked = header[_CHECKED_FROM:]
+    checksum = zlib.crc32(pad, zlib.crc32(body, zlib.crc32(checked, salt)))
+    return b"".join((MARKER, checksum.to_bytes(4, "little"), checked, body, pad))
 
 
 def parse_block(data: memoryview, at: int, base: int, salt: int) -> Block | None:

@@ -87,7 +87,8 @@ class StreamLog:
         self.directory = directory
         self.identity = identity
         self._settings = settings
-        self._turn = threading.Condition(threading.Lock())
+        self._lock = threading.Lock()
+        self._turn = threading.Condition(self._lock)
         self._queue: list[_Commit] = []
         self._leading = False
         self._closed = False
@@ -134,7 +135,7 @@ class StreamLog:
 
     @settings.setter
     def settings(self, settings: StreamSettings) -> None:
-        with self._turn:
+        with self._lock:
             self._settings = settings
             self._tail.max_age = settings.max_age
             self._tail.max_bytes = settings.max_bytes
@@ -150,7 +151,7 @@ class StreamLog:
         size = commit.rows.stored_size
         if size > MAX_APPEND:
             raise ValueError(f"{size} bytes at once are more than {MAX_APPEND}")
-        with self._turn:
+        with self._lock:
             try:
                 self._admit(size)
             except (LogFullError, LogFailedError):
@@ -177,7 +178,7 @@ class StreamLog:
         None if the disk can't take it: the number is then not used up and `dropped` counts one more. `make` may be
         called more than once. ValueError for a body longer than MAX_BODY.
         """
-        with self._turn:
+        with self._lock:
             while True:
                 seq = self._tail.next_seq
                 record = make(seq)
@@ -207,7 +208,7 @@ class StreamLog:
 
     def roll(self) -> None:
         """Close the segment being written, if it holds anything. Raises LogFailedError if no other can be begun."""
-        with self._alone(), self._turn:
+        with self._alone(), self._lock:
             if not self._tail.empty:
                 try:
                     self._tail.roll()
@@ -228,12 +229,12 @@ class StreamLog:
 
     def found_damage(self, damage: DamageReport) -> None:
         """Count what a check of closed segments found."""
-        with self._turn:
+        with self._lock:
             self._damage += damage
 
     def status(self) -> LogStatus:
         """Counters, and the bytes of all segments. Raises OSError if the folder can't be read."""
-        with self._turn:
+        with self._lock:
             tail, damage, identity = self._tail, self._damage, self.identity
             firsts = segment_firsts(self.directory)
             return LogStatus(
@@ -254,7 +255,7 @@ class StreamLog:
 
     def close(self) -> None:
         """Sync what is there and stop; appending afterwards is refused."""
-        with self._turn:
+        with self._lock:
             if self._closed:
                 return
             self._closed = True
@@ -262,14 +263,14 @@ class StreamLog:
         if self._syncer is not None:
             self._syncer.join()
         self.sync()
-        with self._alone(), self._turn:
+        with self._alone(), self._lock:
             self._tail.close()
 
     # Taking turns: `_leading` belongs to the one thread that may sync, or close the segment.
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        with self._turn:
+        with self._lock:
             while self._leading:
                 self._turn.wait()
             self._leading = True
@@ -279,7 +280,7 @@ class StreamLog:
             self._hand_over()
 
     def _hand_over(self) -> None:
-        with self._turn:
+        with self._lock:
             self._leading = False
             self._turn.notify_all()
 
@@ -293,17 +294,22 @@ class StreamLog:
     def _commit(self) -> None:
         """Write what waits as one commit, and sync once. Called by the leader, without the lock."""
         commits: list[_Commit] = []
-        failure: LogFullError | LogFailedError | None = LogFailedError(f"stream {self.name} can't be written")
+        failure: LogFullError | LogFailedError | None = None
+        finished = False
         try:
-            with self._turn:
+            with self._lock:
                 commits = self._waiting()
                 if commits:
                     self._write(commits)
                 unsynced = self._tail.unsynced()
-            failure = None if unsynced is None else self._sync(unsynced)
+            if unsynced is not None:
+                failure = self._sync(unsynced)
+            finished = True
         except OSError as error:
             failure = _refusal(self.name, error)
         finally:
+            if not finished and failure is None:
+                failure = LogFailedError(f"stream {self.name} can't be written")
             for commit in commits:
                 commit.error = None if failure is None else type(failure)(str(failure))
                 commit.done = True
@@ -312,10 +318,10 @@ class StreamLog:
         try:
             os.fdatasync(unsynced.segment.descriptor)
         except OSError as error:
-            with self._turn:
+            with self._lock:
                 self._tail.sync_failed(error)
             return LogFailedError(f"stream {self.name} can't sync its log: {error}")
-        with self._turn:
+        with self._lock:
             self._tail.synced(unsynced)
         return None
 
@@ -327,7 +333,10 @@ class StreamLog:
             if count and size > MAX_APPEND:
                 break
             count += 1
-        taken, self._queue = self._queue[:count], self._queue[count:]
+        if count == len(self._queue):
+            taken, self._queue = self._queue, []
+        else:
+            taken, self._queue = self._queue[:count], self._queue[count:]
         return taken
 
     def _write(self, commits: Sequence[_Commit]) -> None:

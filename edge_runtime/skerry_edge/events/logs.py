@@ -15,7 +15,7 @@ from skerry_edge.events.expiry import Moment, uptime_ms
 from skerry_edge.events.identity import ASIDE, Owner, claim, read_fence, read_identity
 from skerry_edge.events.log import StreamLog
 from skerry_edge.events.recovery import inspect
-from skerry_edge.events.segment import boot_hash
+from skerry_edge.events.segment import boot_hash, prefetch
 from skerry_edge.events.settings import LogStatus, StreamSettings
 from skerry_edge.events.tail import SEGMENT_BYTES
 
@@ -102,6 +102,8 @@ class EventLogs:
             for segment in retention.closed_segments(log.directory):
                 if stopping():
                     return
+                # The disk reads the next one while this one's checksums are computed.
+                prefetch(log.directory, segment.until)
                 found = inspect(log.directory, log.epoch, segment.base, segment.until)
                 if found.size or found.ranges:
                     _log.warning(

@@ -37,7 +37,7 @@ def read_mark(directory: Path, epoch: str) -> Mark | None:
             data = file.read(_SIZE + 1)
     except OSError:
         return None
-    if len(data) != _SIZE or _checksum(data[: _MARK.size], epoch) != data[_MARK.size :]:
+    if len(data) != _SIZE or _checksum(data[: _MARK.size], _seed(epoch)) != data[_MARK.size :]:
         return None
     return Mark(*_MARK.unpack_from(data))
 
@@ -47,22 +47,22 @@ class MarkFile:
 
     def __init__(self, directory: Path, epoch: str) -> None:
         self._path = directory / _NAME
-        self._epoch = epoch
+        self._seed = _seed(epoch)
         self._descriptor: int | None = None
 
-    def write(self, mark: Mark) -> None:
-        """Replace the mark."""
-        data = _MARK.pack(mark.base, mark.end, mark.next_seq)
+    def write(self, base: int, end: int, next_seq: int) -> None:
+        """Replace the mark by Mark(base, end, next_seq)."""
+        data = _MARK.pack(base, end, next_seq)
         try:
             if self._descriptor is None:
                 self._descriptor = self._create(data)
-            os.pwrite(self._descriptor, data + _checksum(data, self._epoch), 0)
+            os.pwrite(self._descriptor, data + _checksum(data, self._seed), 0)
         except OSError:
             return
 
     def _create(self, data: bytes) -> int:
         """Open the file, whole and durable, so that a reboot finds some mark."""
-        write_file(self._path, data + _checksum(data, self._epoch))
+        write_file(self._path, data + _checksum(data, self._seed))
         return os.open(self._path, os.O_WRONLY)
 
     def close(self) -> None:
@@ -72,5 +72,9 @@ class MarkFile:
             self._descriptor = None
 
 
-def _checksum(data: bytes, epoch: str) -> bytes:
-    return zlib.crc32(data, zlib.crc32(epoch.encode())).to_bytes(4, "little")
+def _seed(epoch: str) -> int:
+    return zlib.crc32(epoch.encode())
+
+
+def _checksum(data: bytes, seed: int) -> bytes:
+    return zlib.crc32(data, seed).to_bytes(4, "little")

@@ -19,6 +19,7 @@ class Rows:
     """Records on their way into a block, column by column."""
 
     bodies: list[bytes]
+    lengths: list[int]
     times: list[int]
     received: list[int]
     flags: list[int]
@@ -33,6 +34,7 @@ class Rows:
             raise ValueError(f"a body of {max(lengths)} bytes is longer than {MAX_BODY}")
         return cls(
             bodies,
+            lengths,
             [record.time for record in records],
             [record.received for record in records],
             [record.flags for record in records],
@@ -46,6 +48,7 @@ class Rows:
             return parts[0]
         return cls(
             list(chain.from_iterable(part.bodies for part in parts)),
+            list(chain.from_iterable(part.lengths for part in parts)),
             list(chain.from_iterable(part.times for part in parts)),
             list(chain.from_iterable(part.received for part in parts)),
             list(chain.from_iterable(part.flags for part in parts)),
@@ -62,9 +65,14 @@ class Rows:
 
     def part(self, start: int, stop: int) -> "Rows":
         """Rows `start` to `stop` - 1."""
-        bodies = self.bodies[start:stop]
+        lengths = self.lengths[start:stop]
         return Rows(
-            bodies, self.times[start:stop], self.received[start:stop], self.flags[start:stop], sum(map(len, bodies))
+            self.bodies[start:stop],
+            lengths,
+            self.times[start:stop],
+            self.received[start:stop],
+            self.flags[start:stop],
+            sum(lengths),
         )
 
     def block_sized(self) -> Iterator["Rows"]:
@@ -74,9 +82,9 @@ class Rows:
                 yield self
             return
         start = data = 0
-        for index, body in enumerate(self.bodies):
-            if index - start == MAX_COUNT or (data and data + len(body) > MAX_DATA):
+        for index, length in enumerate(self.lengths):
+            if index - start == MAX_COUNT or (data and data + length > MAX_DATA):
                 yield self.part(start, index)
                 start, data = index, 0
-            data += len(body)
+            data += length
         yield self.part(start, len(self))

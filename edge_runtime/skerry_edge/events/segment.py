@@ -27,7 +27,7 @@ ENDLESS = 1 << 64
 _HEADER = struct.Struct("<8sIIQQQQqQQ")
 _CHECKED_FROM = 12
 BLOCKS_AT = _HEADER.size
-_CHUNK = 1 << 20
+_CHUNK = 256 << 10
 _SUFFIX = ".seg"
 _NAME_DIGITS = 20
 
@@ -127,6 +127,13 @@ def open_segment(directory: Path, base: int) -> Iterator[int | None]:
         os.close(descriptor)
 
 
+def prefetch(directory: Path, base: int) -> None:
+    """Have the kernel begin to read a segment that is wanted soon. Raises OSError."""
+    with open_segment(directory, base) as descriptor:
+        if descriptor is not None:
+            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_WILLNEED)
+
+
 def header_of(directory: Path, base: int) -> Header | None:
     """The header of one of a folder's segments; None if it is damaged or the segment gone. Raises OSError."""
     with open_segment(directory, base) as descriptor:
@@ -136,9 +143,8 @@ def header_of(directory: Path, base: int) -> Header | None:
 def scan(descriptor: int, salt: int, start: int = BLOCKS_AT, end: int | None = None) -> Iterator[Block | Damage]:
     """Yield the blocks in file bytes [start, end), and the damage before, between and behind them, in order.
 
-    Zeros up to the end are what was allocated and not yet written. About 1 MiB is read at a time, and a block's view
-    is good until the next one is asked for only if it is copied or used up by then: each chunk is its own buffer, so a
-    view stays valid for as long as it is kept. Raises OSError.
+    Zeros up to the end are what was allocated and not yet written. 256 KiB are read at a time, into a buffer of its own
+    each, so that a block's view stays good for as long as it is kept. Raises OSError.
     """
     if end is None:
         end = os.fstat(descriptor).st_size

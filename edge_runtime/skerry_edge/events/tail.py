@@ -19,7 +19,7 @@ from skerry_edge.events.active import ActiveSegment
 from skerry_edge.events.block import SKIPPED, encode_block, encode_note
 from skerry_edge.events.clock import HybridClock
 from skerry_edge.events.expiry import Moment
-from skerry_edge.events.mark import Mark, MarkFile
+from skerry_edge.events.mark import MarkFile
 from skerry_edge.events.record import MAX_BODY, NewRecord
 from skerry_edge.events.recovery import Loose, Recovery
 from skerry_edge.events.rows import MAX_DATA, Rows
@@ -249,7 +249,7 @@ class Tail:
         self._base = what.next_seq
         if self._loose:
             self._loose = [loose for loose in self._loose if loose.seq >= what.next_seq]
-        self._mark.write(Mark(what.segment.base, what.end, what.next_seq))
+        self._mark.write(what.segment.base, what.end, what.next_seq)
 
     def _put(self, segment: ActiveSegment, data: bytes) -> None:
         try:

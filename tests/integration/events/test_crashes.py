@@ -14,6 +14,7 @@ from skerry_edge.events.segment import segment_firsts, segment_path
 from skerry_edge.events.settings import LogFullError
 from tests.integration.events.disks import Disk
 from tests.integration.events.ledger import Ledger, Writer, read
+from tests.integration.events.power import cut_the_power
 from tests.integration.events.writer import NOW, STREAM, open_logs, settings
 
 BOOT = "boot-1"
@@ -78,25 +79,6 @@ def test_a_disk_that_fails_and_a_process_that_is_killed(faults, ledger):
         ledger.add(writer.lines)
         ledger.audit(BOOT, killed=True)
     assert ledger.failed
-
-
-def cut_the_power(tmp_path, times):
-    chance = random.Random(11)
-    with Disk(tmp_path, 64 << 20) as disk:
-        ledger = Ledger(disk.path / "log")
-        for turn in range(times):
-            writer = Writer(ledger.root, f"boot-{turn}", f"turn{turn}")
-            writer.said(chance.randint(1, 300))
-            disk.cut_power()
-            writer.kill()
-            ledger.add(writer.lines)
-            disk.unmount()
-            disk.mount()
-            ledger.audit(f"boot-{turn}-next", killed=False)
-            if turn % 10 == 9:
-                ledger.acknowledged.clear()
-                shutil.rmtree(ledger.root)
-    return ledger
 
 
 @pytest.mark.lab

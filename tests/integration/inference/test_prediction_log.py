@@ -94,6 +94,21 @@ def test_records_tell_both_sides_of_a_canary(node):
     assert record["pair"]["challenger_latency"] > 0
 
 
+def test_a_release_that_is_put_aside_is_a_record(node):
+    first = node.release("1.0.0", models.good())
+    node.assign(first)
+    node.start()
+    node.wait_phase("Serving")
+    bad = node.release("1.3.0", models.nan_for_negative_first())
+    node.assign(bad, first)
+    node.wait_phase("Canary")
+    node.wait(lambda: node.infer(-ROW) and node.model().get("phase") == "RolledBack")
+    (record,) = logged(node, "rollbacks")
+    assert (record["namespace"], record["model"], record["version"]) == ("team", "har", "1.3.0")
+    assert (record["digest"], record["metric"]) == (bad.digest, "non_finite_outputs")
+    assert abs(record["time"] / 1e6 - time.time()) < 120
+
+
 def test_protocol_paths(node):
     node.assign(node.release("1.0.0", models.good()))
     node.start()
