@@ -121,10 +121,13 @@ def _missing_packages(commands: Mapping[str, str], *, cni: bool) -> list[str]:
 def _apt_install(packages: list[str]) -> None:
     """Install; on failure refresh the package lists and try once more (a fresh machine has none)."""
     environ = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    install = ["apt-get", "install", "--yes", "--no-install-recommends", *packages]
+    # Several test processes may find something missing at once.
+    install = ["apt-get", "-o", "DPkg::Lock::Timeout=300", "install", "--yes", "--no-install-recommends", *packages]
     if subprocess.run(install, env=environ, capture_output=True, check=False).returncode == 0:
         return
-    subprocess.run(["apt-get", "update"], env=environ, capture_output=True, check=False)
+    subprocess.run(
+        ["apt-get", "-o", "DPkg::Lock::Timeout=300", "update"], env=environ, capture_output=True, check=False
+    )
     done = subprocess.run(install, env=environ, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise RequirementMissingError(

@@ -103,6 +103,7 @@ def test_a_release_that_is_put_aside_is_a_record(node):
     node.assign(bad, first)
     node.wait_phase("Canary")
     node.wait(lambda: node.infer(-ROW) and node.model().get("phase") == "RolledBack")
+    node.wait(lambda: logged(node, "rollbacks"))  # readers see it once it is fsynced
     (record,) = logged(node, "rollbacks")
     assert (record["namespace"], record["model"], record["version"]) == ("team", "har", "1.3.0")
     assert (record["digest"], record["metric"]) == (bad.digest, "non_finite_outputs")

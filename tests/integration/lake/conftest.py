@@ -1,5 +1,6 @@
 """Lakes on real stores: a folder, and versitygw."""
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from skerry_core.store.key_folder import ACCESS_KEY_FILE, SECRET_KEY_FILE
 from skerry_core.store.location import S3Access
 from skerry_operator.ingest.lake import Lake
+from tests.cluster.lab import RequirementMissingError, requirements
 from tests.integration.store.conftest import S3Server, bucket, free_port, s3_server
 
 __all__ = ["bucket", "s3_server"]
@@ -50,3 +52,14 @@ def place(request, tmp_path) -> Place:
 @pytest.fixture
 def port() -> int:
     return free_port()
+
+
+@pytest.fixture(scope="session")
+def strace():
+    """See to it that this machine can kill a process at a call."""
+    if shutil.which("strace"):
+        return
+    try:
+        requirements.ensure(requirements.FAULT_COMMANDS, print)
+    except RequirementMissingError as error:
+        pytest.skip(str(error))

@@ -2,7 +2,6 @@
 
 import http.client
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -56,7 +55,8 @@ def killed_in_folder(root, *injection):
     return killed
 
 
-@pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace")
+@pytest.mark.long
+@pytest.mark.usefixtures("strace")
 def test_killed_at_every_name_that_it_gives_or_takes_in_a_folder(tmp_path):
     """strace counts calls by thread, so this kills at the n-th call of whichever thread comes to it first."""
     for when in range(1, _SAFETY):
@@ -67,7 +67,8 @@ def test_killed_at_every_name_that_it_gives_or_takes_in_a_folder(tmp_path):
     pytest.fail("the process never came to its end")
 
 
-@pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace")
+@pytest.mark.long
+@pytest.mark.usefixtures("strace")
 def test_killed_at_every_commit_in_a_folder(tmp_path):
     place = folder_place(tmp_path / "unharmed")
     fill(place.lake, 1)
