@@ -16,7 +16,7 @@ from skerry_edge.events.identity import ASIDE, Owner, claim, read_fence, read_id
 from skerry_edge.events.log import StreamLog
 from skerry_edge.events.recovery import inspect
 from skerry_edge.events.segment import boot_hash, prefetch
-from skerry_edge.events.settings import LogStatus, StreamSettings
+from skerry_edge.events.settings import LogFailedError, LogStatus, StreamSettings
 from skerry_edge.events.tail import SEGMENT_BYTES
 
 _STREAM = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
@@ -112,13 +112,19 @@ class EventLogs:
                     log.found_damage(found)
 
     def expire(self) -> None:
-        """Remove closed segments whose records are all past their stream's age, sent or not. Raises OSError."""
+        """Remove closed segments whose records are all past their stream's age, sent or not.
+
+        A log whose disk refuses holds up none of the others.
+        """
         for log in self._logs.values():
-            log.roll_if_spent()
-            with self._keeping:
-                self._expire(log)
-                for directory in self._set_aside(log.name):
-                    self._expire_set_aside(directory, log.settings)
+            try:
+                log.roll_if_spent()
+                with self._keeping:
+                    self._expire(log)
+                    for directory in self._set_aside(log.name):
+                        self._expire_set_aside(directory, log.settings)
+            except (OSError, LogFailedError) as error:
+                _log.warning("what is past its age can't be removed", stream=log.name, error=str(error))
 
     def redact(self, stream: str, matches: Callable[[bytes], bool]) -> int:
         """Durably take out the bodies of a stream's records that match; how many there were.

@@ -8,7 +8,8 @@ import msgspec
 from skerry_edge.ingest.errors import MalformedError
 from skerry_edge.ingest.limits import MAX_DEPTH, MAX_VALUES
 
-_STRINGS = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
+# One that doesn't end matches too: else every quote in it would be tried as a start, each to the end.
+_STRINGS = re.compile(rb'"(?:[^"\\]++|\\.?)*+"?', re.DOTALL)
 _ALL_BUT_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
 _INNERMOST = re.compile(rb"\[\]|\{\}")
 # Nineteen digits may be more than 64 bits hold.

@@ -6,6 +6,7 @@ which nothing on the node still has to read.
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from itertools import pairwise
 
@@ -97,21 +98,19 @@ class Retirement:
             return
         places = [place for readers in held if (place := readers.get(item.stream)) is not None]
         needed = min((place.seq if place.epoch == identity.epoch else 0 for place in places), default=firsts[-1])
+        # What the hub asks for again is still wanted here.
+        needed = min((needed, *(part.after for part in item.resend)))
         durable = self._notes.durable(identity.epoch)
         gone = removable(list(pairwise(firsts)), sizes, durable, needed, keep)
-        again = item.source.identity
-        if not gone or again is None or again.epoch != identity.epoch:
+        if not gone or not _unlink(item, identity.epoch, gone):
             return
-        for first in gone:
-            segment_path(folder, first).unlink(missing_ok=True)
-        fsync_directory(folder)
         self._freed.labels(item.stream).inc(sum(sizes[first] for first in gone))
         _log.info("log segments removed", stream=item.stream, count=len(gone))
 
     def _drop_sealed(self, item: Outgoing) -> None:
         """Remove a log that was set aside once the store has all of it."""
         identity, folder = item.identity, item.source.folder
-        if identity is None or not folder.is_dir():
+        if identity is None or item.resend or not folder.is_dir():
             return
         last = item.source.head(identity)
         if last is None or not self._notes.durable(identity.epoch).covers(Range(0, last)):
@@ -125,3 +124,23 @@ class Retirement:
     def _short(self) -> bool:
         volume = os.statvfs(self._layout.root)
         return volume.f_bavail < SHORT * volume.f_blocks
+
+
+def _unlink(item: Outgoing, epoch: str, firsts: Sequence[int]) -> bool:
+    """Durably remove segments of this very log; false if another has taken its folder's place.
+
+    Inference may set the folder aside at any moment and begin a new one under its name: what was opened before the look
+    at the epoch stays the folder that was looked at.
+    """
+    descriptor = os.open(item.source.folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        again = item.source.identity
+        if again is None or again.epoch != epoch:
+            return False
+        for first in firsts:
+            with suppress(FileNotFoundError):
+                os.unlink(segment_path(item.source.folder, first).name, dir_fd=descriptor)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    return True

@@ -169,7 +169,8 @@ class Uploader:
                 identity = item.identity
                 if identity is None or identity.epoch != epoch:
                     continue
-                item.resend = [had for part in ranges for had in item.sent.within(part)]
+                asked = [had for part in ranges for had in item.sent.within(part)]
+                item.resend += [had for had in asked if had not in item.resend]
                 return True
         return False
 
@@ -208,6 +209,8 @@ class Uploader:
                 with item.lock:
                     ready = self._ready(item, command)
                     if ready is None:
+                        # Nothing of it can be had now; it must not hold up those behind it.
+                        self._rest(item)
                         return PERIODS[Lane.SHARED]
                     data = ready.fitted.encoded.data
                     if len(data) > command.max_bytes and command.reserve:
@@ -244,8 +247,11 @@ class Uploader:
         if isinstance(error, SkerryError):
             self._failed(_LINK if of_link else item.key, error)
         if not of_link:
-            item.failures += 1
-            item.retry_at = self._scheduler.at + delay(item.failures, random.random()).total_seconds()  # noqa: S311
+            self._rest(item)
+
+    def _rest(self, item: Outgoing) -> None:
+        item.failures += 1
+        item.retry_at = self._scheduler.at + delay(item.failures, random.random()).total_seconds()  # noqa: S311
 
     def _failed(self, key: str, error: SkerryError) -> None:
         _, since = self._failures.get(key, (error, time.monotonic()))

@@ -80,12 +80,12 @@ class Ingester:
         streams = sorted(listing.batches.keys() | listing.requests.keys())
         if len(streams) > MAX_STREAMS:
             _log.error("there are more streams than tables allowed: the last by name wait", streams=len(streams))
-        well, busy = True, False
+        failed = set()
         for stream in streams[:MAX_STREAMS]:
             try:
-                busy |= self._take(stream, listing)
+                self._take(stream, listing)
             except SkerryError as error:
-                well = False
+                failed.add(stream)
                 self._gaps.forget()
                 self._settled.pop(stream, None)
                 self._metrics.failed(stream, error.reason)
@@ -93,22 +93,20 @@ class Ingester:
                     "a stream couldn't be ingested now", stream=stream, reason=error.reason, message=str(error)
                 )
         self._count_gaps()
-        if not busy:
-            self._look_after(listing, streams[:MAX_STREAMS])
+        self._look_after(listing, [stream for stream in streams[:MAX_STREAMS] if stream not in failed])
         self._metrics.passed(self._now())
-        return well
+        return not failed
 
-    def _take(self, stream: str, listing: Listing) -> bool:
-        """Commit until nothing listed is left; True if there was anything."""
+    def _take(self, stream: str, listing: Listing) -> None:
+        """Commit until nothing listed is left."""
         listed = listing.batches.get(stream, [])
         keys = frozenset(batch.key for batch in listed)
         settled = self._settled.get(stream)
         if settled is not None and settled.keys >= keys:
             self._gaps.follow(stream, settled.ledgers, listing.requests.get(stream, []), self._now())
-            return False
+            return
         table = self._table(stream)
         given_up = self._gaps.given_up(stream)
-        busy = False
         conflicts = 0
         while True:
             now = self._now()
@@ -130,13 +128,11 @@ class Ingester:
             if done.taken:
                 rows = sum(each.rows for each in done.taken)
                 _log.info("ingested", stream=stream, batches=len(done.taken), events=rows, left=done.left)
-            busy = True
             # Moved away, or gone since it was listed: not to be planned again from this listing.
             gone = {each.batch.key for each in done.damaged}
             listed = [batch for batch in listed if batch.key not in gone]
         self._settled[stream] = _settled(listed, done.ledgers)
         self._gaps.follow(stream, done.ledgers, listing.requests.get(stream, []), self._now())
-        return busy
 
     def _note(self, done: Outcome, now: datetime) -> None:
         notes = [(Note(Gap(close.log, close.gap), GapState.CLOSED), "too many gaps are open") for close in done.closes]
@@ -172,7 +168,8 @@ class Ingester:
         )
         self._metrics.deleted(stream, deleted)
         if expiring:
-            keep = self._config.retention.of(stream)
+            # What our own tables say of gaps and absences is state, not a stream's rows.
+            keep = None if stream.startswith("_") else self._config.retention.of(stream)
             if keep is not None:
                 upkeep.expire(self._lake, table, keep, now)
             upkeep.vacuum(self._lake, table, self._config.keep_versions)

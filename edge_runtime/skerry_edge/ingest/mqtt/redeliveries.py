@@ -25,6 +25,10 @@ class Redeliveries:
         """The session is a new one: the old identifiers mean nothing in it."""
         self._stored.clear()
 
+    def begun(self, mid: int) -> None:
+        """A message of this identifier came for the first time: the one before it is over and done with."""
+        self._stored.pop(mid, None)
+
     def stored(self, mid: int, content: str) -> None:
         """A message of this identifier and content is durable."""
         self._stored[mid] = content

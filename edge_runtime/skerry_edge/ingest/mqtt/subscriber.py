@@ -14,6 +14,7 @@ from paho.mqtt.client import topic_matches_sub
 from skerry_edge.ingest.cloudevent import Event
 from skerry_edge.ingest.errors import Malformed, RefusedError
 from skerry_edge.ingest.intake import Intake
+from skerry_edge.ingest.limits import MAX_STORED_BYTES
 from skerry_edge.ingest.metrics import IngestMetrics
 from skerry_edge.ingest.mqtt.broker import Broker
 from skerry_edge.ingest.mqtt.payload import Message, content_hash, read_message
@@ -23,6 +24,9 @@ from skerry_edge.ingest.stream import Stream
 
 # Messages that came without a promise (QoS 0) and wait to be stored.
 _MAX_UNPROMISED = 256
+# What a byte of a payload may take in JSON at most, and what an event has besides.
+_ESCAPED = 6
+_ENVELOPE = 1 << 10
 _MAX_PAUSE = 30.0
 _FIRST_PAUSE = 0.5
 _MQTT = "mqtt"
@@ -104,6 +108,8 @@ class Subscriber:
             if not message.qos and sum(not waiting.qos for waiting in self._queue) >= _MAX_UNPROMISED:
                 self._metrics.mqtt_dropped.labels(self._name, "NoRoom").inc()
                 return
+            if message.qos and not message.again:
+                self._redeliveries.begun(message.mid)
             self._queue.append(message)
             self._changed.notify_all()
 
@@ -114,12 +120,23 @@ class Subscriber:
             with self._changed:
                 while not self._queue and not self._stopping.is_set():
                     self._changed.wait()
-                batch = [self._queue.popleft() for _ in range(min(len(self._queue), RECEIVE_MAXIMUM))]
+                batch = self._next_batch()
             try:
                 self._store(batch)
             except Exception:  # noqa: BLE001 - a bug costs these messages' acknowledgement, never the stream's
                 _log.exception("messages can't be stored", stream=self._name)
                 self._stopping.wait(_MAX_PAUSE)
+
+    def _next_batch(self) -> list[Message]:
+        """As much as one request may store, but at least one message if there is any."""
+        batch: list[Message] = []
+        size = 0
+        while self._queue and len(batch) < RECEIVE_MAXIMUM:
+            size += _ESCAPED * len(self._queue[0].payload) + _ENVELOPE
+            if batch and size > MAX_STORED_BYTES:
+                break
+            batch.append(self._queue.popleft())
+        return batch
 
     def _store(self, batch: Sequence[Message]) -> None:
         mapped = [message for message in batch if self._is_mapped(message.topic)]

@@ -62,8 +62,11 @@ class Subscribers:
         for name, running in tuple(self._running.items()):
             stream = wanted.get(name)
             if stream is None or running.broker != broker or running.stream is not stream:
-                # At the same broker, a session that nobody will come back to would keep messages for days.
-                running.stop(end=stream is None or _address(running.broker) != _address(broker))
+                # A session that nobody will come back to would keep messages for days. But settings that aren't there
+                # may be about to be written: nothing is over then.
+                unmapped = name not in streams or not streams[name].policy.mqtt_topics
+                moved = broker is not None and _address(running.broker) != _address(broker)
+                running.stop(end=unmapped or moved)
                 del self._running[name]
         for name, stream in wanted.items():
             if name in self._running:
