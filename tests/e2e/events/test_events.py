@@ -10,7 +10,7 @@ from tests.cluster.lab.waiting import wait_for
 from tests.e2e.events.device import LINES, encode, event, reading
 from tests.e2e.faults.world import SITE, TOLD_WITHIN
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.long]
 
 COMES_WITHIN = 90.0  # seconds, on a busy machine
 CLEAR = ("Ada Nordmann", "+47 22 22 55 55", "afraid of needles")

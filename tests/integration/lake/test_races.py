@@ -13,6 +13,7 @@ from tests.integration.lake.feed import Feed, has_all
 from tests.integration.lake.process import IngestProcess, running
 
 
+@pytest.mark.long
 def test_two_ingesters_that_are_killed_again_and_again_lose_and_double_nothing(place, tmp_path):
     feed, dice = Feed(place.lake, events=400), random.Random(7)
     processes = [IngestProcess(place.environment, tmp_path, name) for name in ("one", "two")]

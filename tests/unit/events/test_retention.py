@@ -83,8 +83,7 @@ def test_nothing_goes_before_that_is_noted(machine, monkeypatch):
         raise OSError(28, "no space")
 
     monkeypatch.setattr("skerry_edge.events.log.write_identity", full)
-    with pytest.raises(OSError, match="no space"):
-        machine.logs.expire()
+    machine.logs.expire()
     assert seqs(machine.folder) == [1, 2, 3]
     assert log.status().expired == 0
 

@@ -245,3 +245,9 @@ def test_certificates_that_can_not_serve(tmp_path, contents):
 def test_a_word_that_shared_may_not_be(tmp_path):
     with pytest.raises(UserMustActError):
         load_broker(files(tmp_path, url="mqtt://b", shared="yes"))
+
+
+def test_an_identifier_that_is_used_anew_names_another_message():
+    redeliveries = Redeliveries([(1, "same")])
+    redeliveries.begun(1)
+    assert not redeliveries.knows(1, "same")
