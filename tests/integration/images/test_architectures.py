@@ -1,4 +1,4 @@
-"""The edge and operator images can be built for arm64: each of their dependencies, at its pinned version, has a wheel."""
+"""Edge and operator images can be built for arm64: each of their dependencies, at its pinned version, has a wheel."""
 
 import json
 import subprocess
