@@ -1,0 +1,200 @@
+"""What one version of a FeatureSet says, with every default resolved: the content of the blob that its digest names.
+
+The hub resolves and publishes it (`skerry_operator.hub.feature_set`); nodes, `skerry package` and `skerry features
+build` compute with the same document, so that what a model was trained on is what it is served.
+
+Terms are Feast's (entities, ttl, PRESENT, NOT_FOUND, OUTSIDE_MAX_AGE). Time is event time in microseconds since 1970
+UTC unless it says otherwise.
+
+A window is made of *panes*: stretches of event time, `pane` long and aligned to 1970. What is kept of a pane doesn't
+depend on the order in which its events came in, and panes are merged in the order of time; so a value is the same,
+bit for bit, wherever and whenever it is computed from the same events.
+"""
+
+from enum import StrEnum
+from typing import Annotated, Self
+
+from pydantic import Field, StringConstraints, model_validator
+
+from skerry_api.v1alpha1.fields import ApiModel, Digest, Duration, Name, SemVer
+
+SCHEMA_VERSION = 1
+"""Grammar and arithmetic of this document; a node that doesn't know it refuses the set by name."""
+MAX_DOCUMENT_BYTES = 65_536
+MAX_FIELDS = 64
+MAX_FEATURES = 128
+MAX_VECTOR = 1024
+MAX_PANES = 512
+"""Panes of one window: what bounds the work of one read."""
+
+FeatureName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
+FieldName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
+Path = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*){0,7}$", max_length=256)]
+Expression = Annotated[str, StringConstraints(min_length=1, max_length=1024)]
+
+
+class FieldType(StrEnum):
+    """Type of a field; a number that isn't finite, or that the type can't hold exactly, is refused."""
+
+    FLOAT64 = "Float64"
+    INT64 = "Int64"
+    BOOL = "Bool"
+    STRING = "String"
+    VECTOR = "Vector"
+
+
+class Aggregation(StrEnum):
+    """How a window's values become a feature."""
+
+    COUNT = "Count"
+    SUM = "Sum"
+    MEAN = "Mean"
+    MIN = "Min"
+    MAX = "Max"
+    STD = "Std"
+    LAST = "Last"
+    FIRST = "First"
+    RECENCY = "Recency"
+    RATE = "Rate"
+    EWMA = "Ewma"
+    DISTINCT = "Distinct"
+    QUANTILE = "Quantile"
+    HISTOGRAM = "Histogram"
+    TOP_K = "TopK"
+    HEALTH = "Health"
+    EMBEDDING_LAST = "EmbeddingLast"
+    EMBEDDING_MEAN = "EmbeddingMean"
+
+
+class WindowKind(StrEnum):
+    """Rolling: the panes up to the one that is running, that one included. Tumbling: the last window that is over."""
+
+    ROLLING = "Rolling"
+    TUMBLING = "Tumbling"
+
+
+class OnStale(StrEnum):
+    """What a read does with a feature that is NOT_FOUND or OUTSIDE_MAX_AGE."""
+
+    DEFAULT = "Default"
+    RECOMPUTE = "Recompute"
+    REJECT = "Reject"
+
+
+class Entity(ApiModel):
+    """A part of the key: a path in the event (`source`, `subject`, `data.press`) to a text or an integer."""
+
+    name: FieldName
+    path: Path
+
+
+class SourceField(ApiModel):
+    """A field of the events: `path` leads to it, such as `data.rms`.
+
+    Values are taken times `factor` plus `offset`, from the producer's unit to `unit` (both computed once, when the set
+    was published); `minimum` and `maximum`, inclusive and in `unit`, bound what is plausible. A value that is missing
+    where `required`, of another type, or implausible makes its event a dead letter. `length` is a vector's.
+    """
+
+    name: FieldName
+    path: Path
+    type: FieldType
+    unit: str = ""
+    factor: float = 1.0
+    offset: float = 0.0
+    minimum: float | None = None
+    maximum: float | None = None
+    required: bool = True
+    length: Annotated[int, Field(ge=1, le=MAX_VECTOR)] | None = None
+
+
+class FeatureWindow(ApiModel):
+    """`size` is a whole number of panes, at most MAX_PANES; a tumbling window's pane is its size, as a rule."""
+
+    kind: WindowKind
+    size: Duration
+    pane: Duration
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        panes, rest = divmod(self.size, self.pane)
+        if rest or not 1 <= panes <= MAX_PANES:
+            raise ValueError(f"a window is 1 to {MAX_PANES} whole panes")
+        return self
+
+
+class Feature(ApiModel):
+    """One feature. `value` and `filter` are CEL over the fields' names; without `filter` every event counts.
+
+    Parameters by aggregation: `quantile` (Quantile, in [0, 1]; within 1 % of the value), `buckets` (Histogram, upper
+    bounds, ascending; the feature is a vector of len + 1 counts), `k` (TopK), `half_life` (Ewma), `interval` (Health:
+    how often an event is expected; the feature is the share of them that came, at most 1), `length` (Embedding…).
+    Recency is in seconds; Rate is events a second. `ttl` is how long after its newest event a value is PRESENT.
+    """
+
+    name: FeatureName
+    aggregation: Aggregation
+    value: Expression | None = None
+    filter: Expression | None = None
+    window: FeatureWindow
+    ttl: Duration
+    on_stale: OnStale
+    default: float | None = None
+    quantile: Annotated[float, Field(ge=0, le=1)] | None = None
+    buckets: Annotated[tuple[float, ...], Field(max_length=256)] = ()
+    k: Annotated[int, Field(ge=1, le=100)] | None = None
+    half_life: Duration | None = None
+    interval: Duration | None = None
+    length: Annotated[int, Field(ge=1, le=MAX_VECTOR)] | None = None
+
+
+class Limits(ApiModel):
+    """What one node spends on the set; beyond it the entities with no event for longest are evicted, and counted."""
+
+    max_entities: Annotated[int, Field(ge=1)]
+    max_bytes: Annotated[int, Field(ge=1)]
+
+
+class FeatureSetDocument(ApiModel):
+    """One version of a FeatureSet. Events that came later than `allowed_lateness` after they happened are left out."""
+
+    schema_version: int = SCHEMA_VERSION
+    namespace: Name
+    name: Name
+    version: SemVer
+    entities: Annotated[tuple[Entity, ...], Field(min_length=1, max_length=4)]
+    stream: Name
+    fields: Annotated[tuple[SourceField, ...], Field(max_length=MAX_FIELDS)]
+    allowed_lateness: Duration
+    features: Annotated[tuple[Feature, ...], Field(min_length=1, max_length=MAX_FEATURES)]
+    limits: Limits
+
+
+class FeatureSetRef(ApiModel):
+    """A version of a FeatureSet: `digest` names the canonical bytes of its document."""
+
+    namespace: Name
+    name: Name
+    version: SemVer
+    digest: Digest
+
+
+class OnRejected(StrEnum):
+    """What a model does when a feature of `onStale: Reject` is stale: refuse the request, or take the defaults."""
+
+    ERROR = "Error"
+    DEFAULTS = "Defaults"
+
+
+class FeatureInput(ApiModel):
+    """In a release's signed manifest: model input `input`, of shape [-1, n], is filled from a feature set.
+
+    `features` are its columns in order; a vector feature takes as many columns as it has values. A client may give the
+    tensor itself only where `client_may_give`.
+    """
+
+    input: Annotated[str, Field(min_length=1, max_length=256)]
+    feature_set: FeatureSetRef
+    features: Annotated[tuple[FeatureName, ...], Field(min_length=1, max_length=MAX_FEATURES)]
+    on_rejected: OnRejected = OnRejected.ERROR
+    client_may_give: bool = False
