@@ -1,9 +1,10 @@
 """The stream `dead-letter`: what was malformed, why, and how it came; so that somebody can mend the producer.
 
 A record's body is a CloudEvent of type `dev.skerry.dead-letter` whose data has `stream`, `reason`, `message`, `origin`
-(`http:` and the client's address, or `mqtt:` and the topic), `bytes` (the length as it came), and the first 16 KiB as
-`text`, or as `base64` where they are not UTF-8. Letters are written at a bounded rate and not waited for: none of them
-was acknowledged, and a storm of malformed events must cost nothing but a counter.
+(`http:` and the client's address, `mqtt:` and the topic, or `features:` and the set that refuses it), `bytes` (the
+length as it came), and the first 16 KiB as `text`, or as `base64` where they are not UTF-8. Ingest writes letters at a
+bounded rate and doesn't wait for them: none of them was acknowledged, and a storm of malformed events must cost nothing
+but a counter.
 """
 
 import secrets
@@ -74,8 +75,8 @@ def _always(record: NewRecord) -> Callable[[int], NewRecord]:
     return lambda _: record
 
 
-def encode_letter(stream: str, origin: str, letter: Malformed) -> bytes:
-    """The body of a dead letter, at most MAX_BODY long."""
+def encode_letter(stream: str, origin: str, letter: Malformed, identity: str | None = None) -> bytes:
+    """The body of a dead letter, at most MAX_BODY long; its id is `identity`, or like no other's."""
     head = letter.original[:DEAD_LETTER_BYTES]
     data: dict[str, str | int] = {
         "stream": stream,
@@ -92,7 +93,7 @@ def encode_letter(stream: str, origin: str, letter: Malformed) -> bytes:
     return _encode(
         {
             "specversion": SPEC_VERSION,
-            "id": secrets.token_hex(16),
+            "id": identity or secrets.token_hex(16),
             "source": f"/streams/{stream}",
             "type": TYPE,
             "datacontenttype": JSON,

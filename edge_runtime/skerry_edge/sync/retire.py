@@ -15,9 +15,9 @@ from prometheus_client import CollectorRegistry, Counter
 
 from skerry_core.durable import fsync_directory
 from skerry_core.sync_policy.document import SyncPolicyDocument
+from skerry_edge.events.follow import Place
 from skerry_edge.events.segment import segment_firsts, segment_path
 from skerry_edge.sync.layout import Layout
-from skerry_edge.sync.outbound.tail import Place
 from skerry_edge.sync.outgoing import Outgoing
 from skerry_edge.sync.positions import Range, Sent
 from skerry_edge.sync.sent_notes import SentNotes

@@ -305,7 +305,7 @@ def test_on_a_short_disk_all_that_was_sent_goes_but_the_open_segment(node):
 
 
 def test_what_others_have_to_read_stays(node):
-    from skerry_edge.sync.outbound.tail import Place  # noqa: PLC0415
+    from skerry_edge.events.follow import Place  # noqa: PLC0415
 
     node.log.append(100)
     node.drain()

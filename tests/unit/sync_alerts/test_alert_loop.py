@@ -12,6 +12,7 @@ from skerry_api.v1alpha1.syncpolicy import Consent
 from skerry_core.errors import RetryError
 from skerry_core.sync_policy.defaults import DEFAULT_POLICY
 from skerry_core.sync_policy.document import AlertPolicy, DataClassPolicy
+from skerry_edge.events.follow import Place
 from skerry_edge.events.identity import Owner
 from skerry_edge.events.logs import EventLogs
 from skerry_edge.events.reader import LogReader
@@ -21,7 +22,6 @@ from skerry_edge.sync.alerts.derivation import Alerts
 from skerry_edge.sync.alerts.evaluate import BURST
 from skerry_edge.sync.outbound.deriving import NOTE_EVERY, PERIOD, DerivingLoop
 from skerry_edge.sync.outbound.outbound import Outbound
-from skerry_edge.sync.outbound.tail import Place
 from tests.unit.sync_outbound.test_consent import granted
 
 NOW = datetime(2026, 12, 1, tzinfo=UTC)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
 from skerry_core.errors import RetryError
+from skerry_edge.events.follow import Place
 from skerry_edge.events.identity import Owner
 from skerry_edge.events.logs import EventLogs
 from skerry_edge.events.record import NewRecord
@@ -18,7 +19,6 @@ from skerry_edge.ingest.consent import GRANTED, WITHDRAWN
 from skerry_edge.sync.outbound import consent as module
 from skerry_edge.sync.outbound.consent import Consents, fold
 from skerry_edge.sync.outbound.consent_keeper import ConsentKeeper
-from skerry_edge.sync.outbound.tail import Place
 from tests.unit.sync_outbound.columns import NOW, NOW_US, event
 
 LATER = 1 << 60

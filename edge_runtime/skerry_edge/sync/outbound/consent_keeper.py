@@ -10,8 +10,8 @@ from prometheus_client import CollectorRegistry, Gauge
 
 from skerry_core.durable import write_file
 from skerry_core.errors import RetryError, SkerryError
+from skerry_edge.events.follow import Place, Stretch, Tail
 from skerry_edge.sync.outbound.consent import Consents, fold, forgotten
-from skerry_edge.sync.outbound.tail import Place, Stretch, Tail
 
 _READ = 1000
 # The fold is written this often, if there is news: until then it is whole in the log.

@@ -4,10 +4,10 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
+from skerry_edge.events.follow import Place
 from skerry_edge.events.log import StreamLog
 from skerry_edge.events.reader import LogReader
 from skerry_edge.events.record import FIRST_SEQ, NewRecord
-from skerry_edge.sync.outbound.tail import Place
 
 _READ = 1000
 

@@ -13,12 +13,12 @@ from skerry_core.batch.contents import LogName, Row
 from skerry_core.durable import write_file
 from skerry_core.errors import SkerryError
 from skerry_core.sync_policy.document import StreamPolicy, SyncPolicyDocument
+from skerry_edge.events.follow import Place
 from skerry_edge.events.log import StreamLog
 from skerry_edge.events.record import NewRecord
 from skerry_edge.sync.outbound.age import microseconds
 from skerry_edge.sync.outbound.derived import DerivedLog
 from skerry_edge.sync.outbound.outbound import Outbound
-from skerry_edge.sync.outbound.tail import Place
 from skerry_edge.sync.outbound.tails import Tails
 
 PERIOD = timedelta(seconds=1)

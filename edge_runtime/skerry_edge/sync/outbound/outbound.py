@@ -14,6 +14,7 @@ from skerry_core.batch.contents import Row
 from skerry_core.errors import RetryError
 from skerry_core.sync_policy.document import DataClassPolicy, StreamPolicy, SyncPolicyDocument
 from skerry_edge.events.expiry import uptime_ms
+from skerry_edge.events.follow import Place
 from skerry_edge.events.record import ColumnBatch
 from skerry_edge.sync.outbound.age import Belief, believe, microseconds
 from skerry_edge.sync.outbound.consent import Consents
@@ -24,7 +25,6 @@ from skerry_edge.sync.outbound.gate import Gate, Outcome
 from skerry_edge.sync.outbound.path import Tally
 from skerry_edge.sync.outbound.rules import Rules
 from skerry_edge.sync.outbound.salt import load_salt
-from skerry_edge.sync.outbound.tail import Place
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from skerry_edge.events.follow import Place, Stretch, Tail
 from skerry_edge.events.identity import LogIdentity
-from skerry_edge.sync.outbound.tail import Place, Stretch, Tail
 
 
 class Tails:

@@ -1,0 +1,106 @@
+"""One version's course through its stream's logs: read, apply, and what a commit of it says."""
+
+from collections.abc import Sequence
+
+from skerry_edge.events.follow import Place
+from skerry_edge.features.batches import runs
+from skerry_edge.features.clock import Clock
+from skerry_edge.features.feed import Feed, has_reached
+from skerry_edge.features.letters import MAX_LETTERS, letter_of
+from skerry_edge.features.note import Letter, VersionNote
+from skerry_edge.features.ports import Change, Refusal
+from skerry_edge.features.version import Version
+
+# Records in one step, so that none keeps the others waiting.
+READ = 256
+
+
+class Course:
+    """Used by one thread, but for what says otherwise."""
+
+    def __init__(self, version: Version, feed: Feed, note: VersionNote, clock: Clock) -> None:
+        """Go on where the note says. Raises OSError."""
+        self.version = version
+        self.warm = note.warm
+        self.behind = 0
+        self._feed = feed
+        self._note = note
+        self._clock = clock
+        self._position = dict(note.position)
+        self._target: Place | None = None
+        # Uptime at which the live log was last seen to end where the position is.
+        self._followed: int | None = None
+        self._letters: list[Letter] = []
+        self._noted: list[Letter] = list(note.letters)
+        self._changed = False
+
+    @property
+    def changed(self) -> bool:
+        """Whether a commit would say anything new."""
+        return self._changed or bool(self.version.dirty)
+
+    @property
+    def letters(self) -> Sequence[Letter]:
+        """Noted by the last commit, and to be written now."""
+        return self._noted
+
+    def step(self) -> bool:
+        """Apply what comes next in the logs, if anything does; whether there may be more. Raises OSError."""
+        if self._target is None:
+            self._target = self._feed.end()
+        looked = self._clock.uptime()
+        chunk = self._feed.read(self._position, READ)
+        if chunk is None:
+            # All that was there at the target's time has been applied; what damage or age took never comes.
+            self._become_warm()
+            self._followed, self.behind = looked, 0
+            return False
+        followed = self._followed if chunk.live else None
+        for batch in chunk.batches:
+            for events, seqs, last in runs(batch):
+                place = Place(chunk.behind.epoch, last)
+                if len(seqs):
+                    refused = self.version.apply(events, place, self._clock.read(), followed)
+                    self._refuse(refused, place.epoch, seqs, events.bodies)
+                self._position[place.epoch] = last + 1
+        self._changed = True
+        end = self._feed.end()
+        self.behind = max(0, end.seq - chunk.behind.seq) if chunk.live else end.seq
+        if chunk.live and has_reached(self._position, self._target):
+            self._become_warm()
+        if not self.behind:
+            self._followed = looked
+        return bool(self.behind) or not chunk.live
+
+    def change(self, letters_end: Place) -> Change:
+        """What is to be committed now; `letters_end` is where the dead-letter log ends."""
+        self._noted = list(self._letters)
+        note = VersionNote(
+            self._note.document,
+            dict(self._position),
+            self.warm,
+            self._noted,
+            letters_end,
+        )
+        return Change(self.version.digest, note, self.version.pending())
+
+    def committed(self) -> None:
+        """What `change` gave is kept."""
+        self.version.committed()
+        self._letters = self._letters[len(self._noted) :]
+        self._changed = bool(self._noted)
+
+    def _become_warm(self) -> None:
+        self._changed = self._changed or not self.warm
+        self.warm = True
+
+    def _refuse(self, refused: Sequence[Refusal], epoch: str, seqs: Sequence[int], bodies: Sequence[bytes]) -> None:
+        """Only what came while this version was followed: a new one doesn't report the whole past once more."""
+        if not self.warm:
+            return
+        for refusal in refused:
+            if len(self._letters) >= MAX_LETTERS:
+                self.version.counts.letters_lost += 1
+                continue
+            document, index = self.version.engine.document, refusal.index
+            self._letters.append(letter_of(document, epoch, seqs[index], refusal, bodies[index]))

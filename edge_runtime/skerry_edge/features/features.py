@@ -1,0 +1,144 @@
+"""The feature store of a node: a thread that follows the logs, and what requests ask of it."""
+
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import structlog
+
+from skerry_core.errors import SkerryError
+from skerry_edge.features.clock import Clock
+from skerry_edge.features.course import Course
+from skerry_edge.features.letters import LetterBox
+from skerry_edge.features.materializer import Materializer, Sources, Standing
+from skerry_edge.features.ports import Store, StoreDamagedError
+from skerry_edge.features.store import LmdbStore, put_aside
+from skerry_edge.features.version import EntityReading, Version
+
+# Between looks at logs that had nothing new.
+POLL_SECONDS = 0.05
+_AGAIN_SECONDS = 5.0
+
+_log = structlog.get_logger(__name__)
+
+
+class Features:
+    """Nothing of it can keep the process from serving models: until it is there, nothing is found."""
+
+    def __init__(
+        self,
+        folder: Path,
+        sources: Sources,
+        box: Callable[[], LetterBox | None],
+        clock: Clock | None = None,
+        open_store: Callable[[Path], Store] = LmdbStore,
+    ) -> None:
+        """`folder` is the store's own; `box` makes what writes dead letters, or None if there can't be one."""
+        self._folder = folder
+        self._sources = sources
+        self._box = box
+        self._clock = clock or Clock()
+        self._open_store = open_store
+        self._materializer: Materializer | None = None
+        self._damaged = threading.Event()
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="features", daemon=True)
+        self.rebuilt = 0
+
+    def start(self) -> None:
+        """Begin to follow."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Commit what was applied, and end."""
+        self._stopping.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    # By any thread
+
+    def find(self, digest: str) -> Version | None:
+        """A version that is computed here."""
+        materializer = self._materializer
+        return None if materializer is None else materializer.find(digest)
+
+    def read(self, digest: str, entity: Sequence[str]) -> EntityReading | None:
+        """An entity's features by a version; None if that isn't computed here."""
+        version = self.find(digest)
+        if version is None:
+            return None
+        try:
+            return version.read(entity)
+        except StoreDamagedError:
+            # The thread puts the store aside, if it hasn't yet; meanwhile nothing is known of the entity.
+            if self.find(digest) is version:
+                self._damaged.set()
+            return None
+
+    def standing(self, digest: str) -> tuple[Standing, str]:
+        """Where a version is, and what keeps it."""
+        materializer = self._materializer
+        if materializer is None:
+            return Standing.NOT_READY, "the feature store is just being opened"
+        return materializer.standing(digest)
+
+    def courses(self) -> Iterable[Course]:
+        """Every version's."""
+        materializer = self._materializer
+        return () if materializer is None else materializer.courses()
+
+    def store_size(self) -> int:
+        """Bytes on disk, 0 before it is open."""
+        materializer = self._materializer
+        try:
+            return 0 if materializer is None else materializer.store_size
+        except OSError:
+            return 0
+
+    # The thread
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            store: Store | None = None
+            try:
+                store = self._open_store(self._folder)
+                self._materializer = Materializer(store, self._sources, self._box(), self._clock)
+                self._follow(self._materializer)
+            except StoreDamagedError as error:
+                _log.error("feature store put aside, it is built again from the logs", error=str(error))
+                self._set_aside(store)
+            except Exception as error:  # noqa: BLE001 - a bug here must not end features for good
+                _log.exception("features can't be followed", error=str(error)[:300])
+                self._close(store)
+                self._stopping.wait(_AGAIN_SECONDS)
+
+    def _follow(self, materializer: Materializer) -> None:
+        """Until the process stops. Raises StoreDamagedError."""
+        while not self._stopping.is_set():
+            if self._damaged.is_set():
+                raise StoreDamagedError("a request found what can't be read")
+            pause = POLL_SECONDS
+            try:
+                pause = 0.0 if materializer.step() else POLL_SECONDS
+            except StoreDamagedError:
+                raise
+            except (OSError, SkerryError) as error:
+                _log.warning("features fall behind", error=str(error))
+                pause = _AGAIN_SECONDS
+            self._stopping.wait(pause)
+        materializer.close()
+
+    def _set_aside(self, store: Store | None) -> None:
+        self._close(store)
+        self._damaged.clear()
+        self.rebuilt += 1
+        try:
+            put_aside(self._folder)
+        except OSError as error:
+            _log.warning("feature store can't be put aside", error=str(error))
+            self._stopping.wait(_AGAIN_SECONDS)
+
+    def _close(self, store: Store | None) -> None:
+        self._materializer = None
+        if store is not None:
+            store.close()

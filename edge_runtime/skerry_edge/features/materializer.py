@@ -1,0 +1,191 @@
+"""Keeps the versions that releases need up to date from the event logs; the thread is in `follower`.
+
+Nothing here keeps the process from serving models: whatever is broken, reads say honestly what isn't there.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+import structlog
+
+from skerry_core import digest as digests
+from skerry_core.errors import SkerryError
+from skerry_edge.events.follow import Place
+from skerry_edge.features.clock import Clock
+from skerry_edge.features.course import Course
+from skerry_edge.features.feed import Feed
+from skerry_edge.features.letters import LetterBox
+from skerry_edge.features.needs import Needs, plan
+from skerry_edge.features.note import EntityRecord, VersionNote
+from skerry_edge.features.ports import Engine, Store, StoreDamagedError
+from skerry_edge.features.version import Version
+
+COMMIT_SECONDS = 1.0
+# Entities that wait for a commit, at which one is made early.
+MAX_DIRTY = 5000
+# Between looks at what is needed.
+_LOOK_SECONDS = 1.0
+
+_log = structlog.get_logger(__name__)
+
+
+class Standing(StrEnum):
+    """Of a version: it isn't here, it has yet to catch up with its stream, or it has."""
+
+    NOT_READY = "FeaturesNotReady"
+    WARMING = "FeaturesWarming"
+    WARM = "Warm"
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where the materializer gets things: `compiled` makes an engine of a document's bytes, `document` finds those.
+
+    Both raise SkerryError. `logs` has the streams' folders; `boot` is the hash of this boot.
+    """
+
+    logs: Path
+    boot: int
+    needs: Callable[[], Needs]
+    document: Callable[[str], bytes]
+    compiled: Callable[[bytes], Engine]
+
+
+class Materializer:
+    """Used by one thread, but for `find`, `standing` and `courses`."""
+
+    def __init__(
+        self,
+        store: Store,
+        sources: Sources,
+        box: LetterBox | None,
+        clock: Clock,
+        steady: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Take up what is kept. Raises OSError, StoreDamagedError."""
+        self._store = store
+        self._sources = sources
+        self._box = box
+        self._clock = clock
+        self._steady = steady
+        self._courses: dict[str, Course] = {}
+        self._unneeded: Mapping[str, float] = {}
+        self._refusals: dict[str, str] = {}
+        self._due = self._look_at = steady()
+        for digest, note in store.notes().items():
+            self._take_up(digest, note)
+        store.checked()
+
+    # By any thread
+
+    def find(self, digest: str) -> Version | None:
+        """A version that is computed here."""
+        course = self._courses.get(digest)
+        return None if course is None else course.version
+
+    def standing(self, digest: str) -> tuple[Standing, str]:
+        """Where a version is, and what keeps it."""
+        course = self._courses.get(digest)
+        if course is None:
+            return Standing.NOT_READY, self._refusals.get(digest, "it isn't computed here yet")
+        if not course.warm:
+            return Standing.WARMING, f"{course.behind} records of {course.version.engine.document.stream} to go"
+        return Standing.WARM, ""
+
+    def courses(self) -> Iterable[Course]:
+        """Every version's."""
+        return tuple(self._courses.values())
+
+    @property
+    def store_size(self) -> int:
+        """Bytes on disk. Raises OSError."""
+        return self._store.size()
+
+    # By the one thread
+
+    def step(self) -> bool:
+        """Look at what is needed, apply, commit if it is time; whether there may be more to do right now.
+
+        Raises OSError, StoreDamagedError, StoreFullError.
+        """
+        now = self._steady()
+        if now >= self._look_at:
+            self._look_at = now + _LOOK_SECONDS
+            self._look(now)
+        more = False
+        # Those that follow first: a new version that catches up makes nobody's values old.
+        for course in sorted(self._courses.values(), key=lambda course: not course.warm):
+            more = course.step() or more
+        dirty = sum(course.version.dirty for course in self._courses.values())
+        if now >= self._due or dirty >= MAX_DIRTY:
+            self.commit()
+            self._due = self._steady() + COMMIT_SECONDS
+        return more
+
+    def commit(self) -> None:
+        """Make durable what was applied, and write the dead letters that came of it. Raises as `step` does."""
+        courses = [course for course in self._courses.values() if course.changed]
+        if not courses:
+            return
+        end = Place() if self._box is None else self._box.end()
+        self._store.commit([course.change(end) for course in courses])
+        for course in courses:
+            course.committed()
+            if self._box is not None:
+                course.version.counts.letters_lost += self._box.deliver(course.letters)
+
+    def close(self) -> None:
+        """Commit what can be, and end."""
+        try:
+            self.commit()
+        except (OSError, SkerryError) as error:
+            _log.warning("features not committed, they are computed again", error=str(error))
+        self._store.close()
+
+    def _look(self, now: float) -> None:
+        found = plan(self._courses, self._sources.needs(), self._unneeded, now)
+        self._unneeded = found.unneeded
+        for digest in found.drop:
+            _log.info("feature set dropped", digest=digest)
+            self._store.drop(digest)
+            self._courses = {other: course for other, course in self._courses.items() if other != digest}
+        for digest in found.begin:
+            try:
+                document = self._sources.document(digest)
+            except SkerryError as error:
+                self._refusals = {**self._refusals, digest: f"{error.reason}: {error}"}
+                continue
+            self._take_up(digest, VersionNote(document))
+        self._refusals = {digest: why for digest, why in self._refusals.items() if digest in found.begin}
+
+    def _take_up(self, digest: str, note: VersionNote) -> None:
+        if digests.of_bytes(note.document) != digest:
+            raise StoreDamagedError(f"the document kept as {digest} is another one")
+        try:
+            engine = self._sources.compiled(note.document)
+        except SkerryError as error:
+            if digest not in self._refusals:
+                _log.warning("feature set not taken up", digest=digest, reason=error.reason, message=str(error)[:300])
+            self._refusals = {**self._refusals, digest: f"{error.reason}: {error}"}
+            return
+        kept = sorted((record.received, key, record.size) for key, record in self._store.entities(digest))
+        version = Version(
+            digest,
+            engine,
+            clock=self._clock,
+            boot=self._sources.boot,
+            get=self._getter(digest),
+            kept={key: size for _, key, size in kept},
+        )
+        version.resume(note.position, kept[-1][0] if kept else 0)
+        course = Course(version, Feed(self._sources.logs / engine.document.stream), note, self._clock)
+        if self._box is not None:
+            version.counts.letters_lost += self._box.deliver(self._box.missing(note.letters, note.letters_since))
+        self._courses = {**self._courses, digest: course}
+        _log.info("feature set taken up", digest=digest, entities=version.entities, warm=note.warm)
+
+    def _getter(self, digest: str) -> Callable[[bytes], EntityRecord | None]:
+        return lambda key: self._store.get(digest, key)

@@ -1,0 +1,93 @@
+"""What is kept of a version and of its entities, as bytes."""
+
+import hashlib
+import struct
+import zlib
+from dataclasses import dataclass
+
+import msgspec
+
+from skerry_edge.events.follow import Place
+
+FORMAT = 1
+# Names of LMDB's keys are at most 511 bytes long; a longer key is known by its hash.
+MAX_KEY = 511
+
+_HEADER = struct.Struct("<IqqQ")
+
+
+class Letter(msgspec.Struct, frozen=True):
+    """A dead letter on its way: `id` tells it from all others, `body` is its record's."""
+
+    id: str
+    body: bytes
+
+
+class VersionNote(msgspec.Struct, frozen=True):
+    """One version: its document's bytes, and by epoch of its stream's logs the number of the next record to apply.
+
+    `warm`: it had caught up once. `letters` are dead letters that may be in the log behind `letters_since` by now.
+    """
+
+    document: bytes
+    position: dict[str, int] = {}
+    warm: bool = False
+    letters: list[Letter] = []
+    letters_since: Place = Place()
+    format: int = FORMAT
+
+
+@dataclass(frozen=True, slots=True)
+class EntityRecord:
+    """An entity's encoded state, and when its newest event was received by the node's clock (µs since 1970).
+
+    `anchor` is that moment in ms of the boot's uptime, and `boot` the hash of that boot.
+    """
+
+    state: bytes
+    received: int
+    anchor: int
+    boot: int
+
+    @property
+    def size(self) -> int:
+        return len(self.state) + _HEADER.size
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(VersionNote).decode
+
+
+def encode_note(note: VersionNote) -> bytes:
+    """The note, checksummed: LMDB itself notices no flipped bits."""
+    data = _encode(note)
+    return zlib.crc32(data).to_bytes(4, "little") + data
+
+
+def decode_note(data: bytes) -> VersionNote:
+    """Raises ValueError for anything else than a note that this code wrote."""
+    if int.from_bytes(data[:4], "little") != zlib.crc32(data[4:]):
+        raise ValueError("a note's checksum is wrong")
+    note = _decode(data[4:])
+    if note.format != FORMAT:
+        raise ValueError(f"a note has format {note.format}, not {FORMAT}")
+    return note
+
+
+def encode_entity(record: EntityRecord) -> bytes:
+    """Header and state, checksummed."""
+    head = _HEADER.pack(0, record.received, record.anchor, record.boot)[4:]
+    return zlib.crc32(record.state, zlib.crc32(head)).to_bytes(4, "little") + head + record.state
+
+
+def decode_entity(data: bytes) -> EntityRecord:
+    """Raises ValueError for a record that isn't whole."""
+    if len(data) < _HEADER.size or int.from_bytes(data[:4], "little") != zlib.crc32(data[4:]):
+        raise ValueError("an entity's checksum is wrong")
+    _, received, anchor, boot = _HEADER.unpack_from(data)
+    return EntityRecord(data[_HEADER.size :], received, anchor, boot)
+
+
+def fit(key: bytes) -> bytes:
+    """The key by which an entity is kept; the same for one that fits already."""
+    return key if 0 < len(key) <= MAX_KEY else hashlib.blake2b(key).digest()

@@ -1,0 +1,111 @@
+"""A store without a disk, and an engine that counts and sums."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from types import SimpleNamespace
+
+from skerry_edge.features.ports import Applied, Computed, Refusal, Value
+
+SECOND = 1_000_000
+
+
+class FakeStore:
+    def __init__(self):
+        self._notes = {}
+        self._entities = {}
+        self.commits = 0
+        self.broken = None
+
+    def notes(self):
+        return dict(self._notes)
+
+    def entities(self, digest):
+        yield from sorted(self._entities.get(digest, {}).items())
+
+    def get(self, digest, key):
+        return self._entities.get(digest, {}).get(key)
+
+    def commit(self, changes):
+        if self.broken is not None:
+            raise self.broken
+        self.commits += 1
+        for change in changes:
+            self._notes[change.digest] = change.note
+            mine = self._entities.setdefault(change.digest, {})
+            for key, record in change.entities.items():
+                if record is None:
+                    mine.pop(key, None)
+                else:
+                    mine[key] = record
+
+    def drop(self, digest):
+        self._notes.pop(digest, None)
+        self._entities.pop(digest, None)
+
+    def size(self):
+        return 0
+
+    def checked(self):
+        pass
+
+    def close(self):
+        pass
+
+
+@dataclass(frozen=True)
+class FakeEngine:
+    """Two features of events {"k": entity, "v": number}: how many, and their sum; present for `ttl` seconds."""
+
+    max_entities: int = 1000
+    max_bytes: int = 1 << 20
+    ttl: int = 60
+    name: str = "press"
+
+    @property
+    def document(self):
+        limits = SimpleNamespace(max_entities=self.max_entities, max_bytes=self.max_bytes)
+        return SimpleNamespace(
+            namespace="plant",
+            name=self.name,
+            version="1.0.0",
+            stream="vitals",
+            limits=limits,
+            entities=(SimpleNamespace(name="press"),),
+            features=(SimpleNamespace(name="count", default=0.0), SimpleNamespace(name="total", default=None)),
+        )
+
+    def key(self, entity):
+        return "\0".join(entity).encode()
+
+    def apply(self, events, states):
+        changed, refused = {}, []
+        for index, body in enumerate(events.bodies):
+            event = json.loads(body)
+            if "k" not in event:
+                refused.append(Refusal(index, "FieldMissing", "no k"))
+                continue
+            key = event["k"].encode()
+            count, total, newest = changed.get(key) or states.get(key) or (0, 0, 0)
+            changed[key] = (count + 1, total + event["v"], max(newest, int(events.time[index])))
+        return Applied(changed, refused)
+
+    def encode(self, state):
+        return json.dumps(state).encode()
+
+    def decode(self, data):
+        return tuple(json.loads(data))
+
+    def read(self, state, now):
+        if state is None:
+            return Computed(tuple(Value(name, "NOT_FOUND", None, None) for name in ("count", "total")), 2**62, now)
+        count, total, newest = state
+        end = newest + self.ttl * SECOND
+        fresh = now <= end
+        status = "PRESENT" if fresh else "OUTSIDE_MAX_AGE"
+        values = (
+            Value("count", status, float(count) if fresh else None, newest),
+            Value("total", status, float(total) if fresh else None, newest),
+        )
+        return Computed(values, end + 1 if fresh else 2**62, now - self.ttl * SECOND)
