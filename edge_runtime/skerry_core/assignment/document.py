@@ -7,6 +7,7 @@ from pydantic import Field
 from skerry_api.v1alpha1.fields import ApiModel, Digest, Duration, Fraction, Name, SemVer, Timestamp
 from skerry_api.v1alpha1.siteassignment import Serial
 from skerry_api.v1alpha1.siteclass import RuntimeResources
+from skerry_core.features.definition import FeatureSetRef
 
 PAYLOAD_TYPE = "application/vnd.skerry.assignment.v1+json"
 MAX_PAYLOAD_BYTES = 8192
@@ -90,4 +91,5 @@ class AssignmentDocument(ApiModel):
     sync_policy: Digest | None = None
     runtime: RuntimeTemplate
     models: tuple[ModelAssignment, ...]
+    feature_sets: tuple[FeatureSetRef, ...] = ()
     removals: tuple[Name, ...] = ()

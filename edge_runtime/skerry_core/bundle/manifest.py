@@ -6,6 +6,7 @@ from typing import Annotated
 from pydantic import Field, StringConstraints
 
 from skerry_api.v1alpha1.fields import ApiModel, Digest, Fraction, Name, SemVer, Timestamp
+from skerry_core.features.definition import FeatureInput
 
 REFERENCE_MEDIA_TYPE = "application/vnd.skerry.bundle.v1+json"
 PREDICATE_TYPE = "https://skerry.dev/model-manifest/v1"
@@ -86,6 +87,7 @@ class Manifest(ApiModel):
     decision: Decision
     expected_disagreement: ExpectedDisagreement | None = None
     runtime: Runtime
+    features: Annotated[tuple[FeatureInput, ...], Field(max_length=64)] = ()
     notes: str = ""
 
 

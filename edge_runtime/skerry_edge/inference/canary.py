@@ -123,14 +123,16 @@ class Canary:
             # The challenger's one thread is in a run that nobody waits for. All others may finish.
             self.challenger.session.stop()
 
-    def answer(self, inputs: Tensors) -> Answer:
+    def answer(self, inputs: Tensors, theirs: Tensors | None = None) -> Answer:
         """Run both; the challenger's answer unless a guardrail trips or its one thread didn't come to the request.
+
+        `theirs` are the challenger's inputs where they are others: its features may be of another version.
 
         An answer that the champion can't give either is not held against the challenger. Raises ModelRunError if
         neither gives one.
         """
         submitted = time.perf_counter()
-        trial = self._submit(inputs)
+        trial = self._submit(inputs if theirs is None else theirs)
         champion: Run | None = None
         failed: ModelRunError | None = None
         try:

@@ -1,16 +1,22 @@
 """From a release's digests to a warm session: every byte that is loaded is the byte that was verified."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from skerry_api.v1alpha1.siteassignment import ModelPhase
 from skerry_core.assignment.document import ReleaseRef
-from skerry_core.bundle.manifest import MAX_MANIFEST_BYTES, MAX_SIGNATURE_BYTES, Manifest
-from skerry_core.errors import SkerryError, UserMustActError
+from skerry_core.bundle.manifest import MAX_MANIFEST_BYTES, MAX_SIGNATURE_BYTES, Manifest, TensorSpec
+from skerry_core.errors import SkerryError, UserMustActError, WaitError
 from skerry_core.trust.policy import PolicyDocument, SignerIdentity
 from skerry_core.trust.verifier import ReleaseVerifier
+from skerry_edge.features.materializer import Standing
 from skerry_edge.inference.activation.state import LoadFailure, ModelKey
 from skerry_edge.inference.backend import Backend, Session
 from skerry_edge.inference.store_folder import BlobMissingError, StoreFolder
+
+
+class FeaturesWaitError(WaitError):
+    """A feature set that a challenger needs isn't here, or hasn't caught up with its stream."""
 
 
 @dataclass(frozen=True)
@@ -26,10 +32,18 @@ class Resident:
 class Loader:
     """Loads releases from the store folder; used by one thread at a time."""
 
-    def __init__(self, store: StoreFolder, verifier: ReleaseVerifier, backend: Backend) -> None:
+    def __init__(
+        self,
+        store: StoreFolder,
+        verifier: ReleaseVerifier,
+        backend: Backend,
+        standing: Callable[[str], tuple[Standing, str]] = lambda _: (Standing.WARM, ""),
+    ) -> None:
+        """`standing` tells where a version of a feature set is, by digest."""
         self._store = store
         self._verifier = verifier
         self._backend = backend
+        self._standing = standing
 
     def load(self, key: ModelKey, release: ReleaseRef, policy: PolicyDocument, like: Manifest | None) -> Resident:
         """Verify and load; `like` is the champion's manifest, whose interface a challenger must have.
@@ -51,6 +65,7 @@ class Loader:
         # (3) Comparable with what serves.
         if like is not None:
             _require_same_interface(verified.manifest, like)
+            self._require_features(verified.manifest)
         # (4) The model's bytes, read once and digested, become the session.
         files = {file.path: file for file in verified.manifest.files}
         entry = files.get(verified.manifest.entrypoint)
@@ -60,11 +75,25 @@ class Loader:
         session = self._backend.load(model, verified.manifest)
         return Resident(release, verified.manifest, verified.identity, session)
 
+    def _require_features(self, manifest: Manifest) -> None:
+        """A challenger waits for its features: values that are still to come would be held against it.
+
+        Whoever serves without a champion to compare with doesn't: it answers, and features say what isn't there yet.
+        """
+        for binding in manifest.features:
+            standing, why = self._standing(binding.feature_set.digest)
+            if standing is not Standing.WARM:
+                named = binding.feature_set
+                raise FeaturesWaitError(standing, f"{named.namespace}/{named.name} {named.version}: {why}")
+
 
 def _require_same_interface(challenger: Manifest, champion: Manifest) -> None:
-    """A canary runs both on the same request and compares their answers: another interface needs another model."""
+    """A canary runs both on the same request and compares their answers: another interface needs another model.
+
+    Inputs that are filled from feature sets are no clients' business, so they may differ.
+    """
     same = (
-        sorted(challenger.inputs, key=lambda spec: spec.name) == sorted(champion.inputs, key=lambda spec: spec.name)
+        _given_by_clients(challenger) == _given_by_clients(champion)
         and sorted(challenger.outputs, key=lambda spec: spec.name)
         == sorted(champion.outputs, key=lambda spec: spec.name)
         and challenger.decision.output == champion.decision.output
@@ -77,10 +106,17 @@ def _require_same_interface(challenger: Manifest, champion: Manifest) -> None:
         )
 
 
+def _given_by_clients(manifest: Manifest) -> list[TensorSpec]:
+    bound = {binding.input for binding in manifest.features}
+    return sorted((spec for spec in manifest.inputs if spec.name not in bound), key=lambda spec: spec.name)
+
+
 def failure_of(error: SkerryError) -> LoadFailure:
     """What an error in loading means: wait for sync, refuse for good, or try again when something changes."""
     message = str(error)[:1024]
     if isinstance(error, BlobMissingError):
         return LoadFailure(ModelPhase.DOWNLOADING, "Downloading", message, missing=error.digest)
+    if isinstance(error, FeaturesWaitError):
+        return LoadFailure(ModelPhase.WAITING, error.reason, message)
     phase = ModelPhase.REFUSED if isinstance(error, UserMustActError) else ModelPhase.STALLED
     return LoadFailure(phase, error.reason, message)

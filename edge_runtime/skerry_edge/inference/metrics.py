@@ -40,7 +40,12 @@ class Metrics:
             ("model", "guardrail"),
             registry=self.registry,
         )
-
+        self._unfilled = Counter(
+            "skerry_challenger_unfilled",
+            "Requests that took no part in a canary since the challenger's features were not to be had.",
+            ("version", "status"),
+            registry=self.registry,
+        )
         self._rollbacks = Counter(
             "skerry_rollbacks",
             "Releases that were put aside.",
@@ -58,6 +63,10 @@ class Metrics:
     def refused(self, status: int) -> None:
         """Count an answer other than 200."""
         self._refused.labels(str(status)).inc()
+
+    def challenger_unfilled(self, version: str, status: int) -> None:
+        """Count a request that the challenger got no features for."""
+        self._unfilled.labels(version, str(status)).inc()
 
     def put_aside(self, key: ModelKey, entry: BadRelease) -> None:
         """Count a release that is never tried again for a model here."""

@@ -14,9 +14,11 @@ from skerry_edge.events.record import NewRecord
 from skerry_edge.inference import guardrails
 from skerry_edge.inference.activation.state import ModelKey
 from skerry_edge.inference.backend import ModelRunError
-from skerry_edge.inference.canary import CHAMPION, Answer, Canary, rows_of, timed_run
+from skerry_edge.inference.binding import NO_FEATURES, FeatureReader, Filled, fill
+from skerry_edge.inference.canary import CHALLENGER, CHAMPION, Answer, Canary, rows_of, timed_run
+from skerry_edge.inference.loader import Resident
 from skerry_edge.inference.metrics import Metrics
-from skerry_edge.inference.oip.codec import decode_request, encode_response
+from skerry_edge.inference.oip.codec import Inference, decode_request, encode_response
 from skerry_edge.inference.oip.errors import ProtocolError
 from skerry_edge.inference.routing import Route
 
@@ -24,11 +26,14 @@ from skerry_edge.inference.routing import Route
 class Predictor:
     """Answers inference requests. Threads share it."""
 
-    def __init__(self, site: str, node: str, log: StreamLog, metrics: Metrics) -> None:
+    def __init__(
+        self, site: str, node: str, log: StreamLog, metrics: Metrics, features: FeatureReader = NO_FEATURES
+    ) -> None:
         self._site = site
         self._node = node
         self._log = log
         self._metrics = metrics
+        self._features = features
         self._encoder = msgspec.json.Encoder()
         self._answered: Counter[ModelKey] = Counter()
         self._lock = threading.Lock()
@@ -47,13 +52,14 @@ class Predictor:
             raise ProtocolError(HTTPStatus.SERVICE_UNAVAILABLE, f"model {route.served_name} has no release loaded yet")
         inference = decode_request(body, champion.manifest)
         request_id = inference.id or secrets.token_hex(16)
+        filled = fill(champion.manifest, inference, self._features)
         canary = route.canary if not pinned and route.canary is not None and route.canary.takes(request_id) else None
+        theirs = None if canary is None else self._fill_challenger(canary.challenger, inference)
         try:
-            answer = (
-                canary.answer(inference.inputs)
-                if canary is not None
-                else Answer(champion, CHAMPION, timed_run(champion, inference.inputs))
-            )
+            if canary is None or theirs is None:
+                canary, answer = None, Answer(champion, CHAMPION, timed_run(champion, filled.inputs))
+            else:
+                answer = canary.answer(filled.inputs, theirs.inputs)
         except ModelRunError as error:
             raise ProtocolError(HTTPStatus.INTERNAL_SERVER_ERROR, str(error)) from error
         finite = guardrails.non_finite(answer.run.outputs)
@@ -63,7 +69,9 @@ class Predictor:
                 f"output {finite} of version {answer.resident.release.version} is not finite for this input",
             )
         parameters = {"variant": answer.variant}
-        prediction_id = self._record(route, answer, canary, request_id)
+        prediction_id = self._record(
+            route, answer, canary, request_id, theirs if theirs is not None and answer.variant == CHALLENGER else filled
+        )
         if prediction_id is not None:
             parameters["prediction_id"] = prediction_id
         with self._lock:
@@ -78,7 +86,17 @@ class Predictor:
             parameters=parameters,
         )
 
-    def _record(self, route: Route, answer: Answer, canary: Canary | None, request_id: str) -> str | None:
+    def _fill_challenger(self, challenger: Resident, inference: Inference) -> Filled | None:
+        """None if its features aren't to be had for this request, which is then none of its canary's."""
+        try:
+            return fill(challenger.manifest, inference, self._features)
+        except ProtocolError as error:
+            self._metrics.challenger_unfilled(challenger.release.version, error.status)
+            return None
+
+    def _record(
+        self, route: Route, answer: Answer, canary: Canary | None, request_id: str, filled: Filled
+    ) -> str | None:
         """Log the prediction before it goes out; None, and no id that nobody could look up, if the disk refuses."""
         resident = answer.resident
         pair = None
@@ -103,6 +121,9 @@ class Predictor:
                 latency=answer.run.seconds,
                 rows=rows_of(answer.run.outputs[resident.manifest.decision.output]),
                 pair=pair,
+                entity=dict(filled.entity),
+                features=filled.lineage,
+                given=filled.given,
             )
         )
         now = time.time_ns() // 1000

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -14,6 +14,9 @@ from skerry_edge.inference.oip.errors import bad_request
 from skerry_edge.inference.oip.messages import InferRequest, InferResponse, InputTensor, OutputTensor
 
 MAX_ID_LENGTH = 256
+# A parameter of the request, which clients of other servers can set: whom it is about.
+ENTITY = "entity"
+MAX_ENTITY_LENGTH = 256
 
 _request_decoder = msgspec.json.Decoder(InferRequest)
 _encoder = msgspec.json.Encoder()
@@ -30,11 +33,15 @@ _FLAT: dict[DataType, msgspec.json.Decoder[Any]] = {
 
 @dataclass(frozen=True)
 class Inference:
-    """A request, decoded: `id` is "" if the client gave none, `outputs` the names it wants (None: all)."""
+    """A request, decoded: `id` is "" if the client gave none, `outputs` the names it wants (None: all).
+
+    `entity` is whom it is about: by an entity's name, or by "" where the client named none.
+    """
 
     id: str
     inputs: Tensors
     outputs: frozenset[str] | None
+    entity: Mapping[str, str] = field(default_factory=dict)
 
 
 def decode_request(body: bytes, manifest: Manifest) -> Inference:
@@ -47,8 +54,13 @@ def decode_request(body: bytes, manifest: Manifest) -> Inference:
         raise bad_request(f"id is longer than {MAX_ID_LENGTH} characters")
     specs = {spec.name: spec for spec in manifest.inputs}
     names = [tensor.name for tensor in request.inputs]
-    if sorted(names) != sorted(specs):
-        raise bad_request(f"inputs must be {sorted(specs)}, got {sorted(names)[: len(specs) + 1]}")
+    bound = {binding.input: binding.client_may_give for binding in manifest.features}
+    needed = specs.keys() - bound.keys()
+    if len(set(names)) != len(names) or not needed <= set(names) <= specs.keys():
+        raise bad_request(f"inputs must be {sorted(needed)}, got {sorted(names)[: len(specs) + 1]}")
+    for name in names:
+        if not bound.get(name, True):
+            raise bad_request(f"input {name} is filled from a feature set, not by clients")
     wanted = None
     if request.outputs:
         wanted = frozenset(output.name for output in request.outputs)
@@ -56,7 +68,19 @@ def decode_request(body: bytes, manifest: Manifest) -> Inference:
         if unknown:
             raise bad_request(f"the model has no output {min(unknown)!r}")
     inputs = {tensor.name: _tensor(tensor, specs[tensor.name]) for tensor in request.inputs}
-    return Inference(request.id or "", inputs, wanted)
+    return Inference(request.id or "", inputs, wanted, _entity(request.parameters or {}))
+
+
+def _entity(parameters: Mapping[str, Any]) -> dict[str, str]:
+    """The parameters `entity` and `entity.<name>`: text, or an integer."""
+    entity = {}
+    for name, value in parameters.items():
+        if name != ENTITY and not name.startswith(f"{ENTITY}."):
+            continue
+        if isinstance(value, bool) or not isinstance(value, str | int) or not 0 < len(str(value)) <= MAX_ENTITY_LENGTH:
+            raise bad_request(f"parameter {name[:64]} must be a text of 1 to {MAX_ENTITY_LENGTH} characters")
+        entity[name[len(ENTITY) + 1 :]] = str(value)
+    return entity
 
 
 def _tensor(tensor: InputTensor, spec: TensorSpec) -> Tensor:

@@ -1,0 +1,177 @@
+"""Model inputs that are filled from feature sets, for the entity that a request names.
+
+A request is about one entity, so each set gives one vector; where the client's own inputs have n rows, it is repeated
+for each of them. A feature that has no value that counts gives its default, or, where its set says `Reject` and the
+manifest doesn't take defaults instead, the request is answered 409: it isn't malformed, the server is well, and asking
+again changes nothing until the entity's devices send; 503 would make clients and meshes retry, and 404 would hide
+which of the two isn't there.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Protocol
+
+import numpy as np
+
+from skerry_core.bundle.manifest import Manifest, TensorSpec
+from skerry_core.features.definition import FeatureInput, FeatureSetDocument, OnRejected, OnStale
+from skerry_edge.events.bodies import FeatureLineage
+from skerry_edge.features.ports import Value
+from skerry_edge.features.version import EntityReading
+from skerry_edge.inference.backend import DTYPES, Tensor, Tensors
+from skerry_edge.inference.oip.codec import ENTITY, Inference
+from skerry_edge.inference.oip.errors import ProtocolError, bad_request
+
+PRESENT = "PRESENT"
+_DIGEST_CHARACTERS = slice(7, 19)
+
+
+class FeatureReader(Protocol):
+    """What is asked of the feature store."""
+
+    def document(self, digest: str) -> FeatureSetDocument | None:
+        """What a version says; None if that isn't known here."""
+        ...
+
+    def read(self, digest: str, entity: Sequence[str]) -> EntityReading | None:
+        """An entity's features; None if the version isn't known here."""
+        ...
+
+
+class _NoFeatures:
+    def document(self, digest: str) -> FeatureSetDocument | None:  # noqa: ARG002 - there is none
+        return None
+
+    def read(self, digest: str, entity: Sequence[str]) -> EntityReading | None:  # noqa: ARG002 - there is none
+        return None
+
+
+NO_FEATURES: FeatureReader = _NoFeatures()
+
+
+@dataclass(frozen=True)
+class Filled:
+    """All of a model's inputs, whom they are about, and what of them came from where."""
+
+    inputs: Tensors
+    entity: Mapping[str, str]
+    lineage: tuple[FeatureLineage, ...] = ()
+    given: tuple[str, ...] = ()
+
+
+def fill(manifest: Manifest, inference: Inference, reader: FeatureReader) -> Filled:
+    """Add to a request's inputs those that the manifest binds to features; ProtocolError 400, 409 or 503."""
+    if not manifest.features:
+        return Filled(inference.inputs, {})
+    specs = {spec.name: spec for spec in manifest.inputs}
+    rows = _rows(inference.inputs, specs)
+    inputs, lineage, given = dict(inference.inputs), [], []
+    entity: dict[str, str] = {}
+    for binding in manifest.features:
+        if binding.input in inference.inputs:
+            given.append(binding.input)
+            continue
+        document = reader.document(binding.feature_set.digest)
+        if document is None:
+            raise _not_known(binding)
+        parts = _parts(document, inference.entity)
+        reading = reader.read(binding.feature_set.digest, parts)
+        if reading is None:
+            raise _not_known(binding)
+        entity.update(zip((each.name for each in document.entities), parts, strict=True))
+        vector, stale = _vector(binding, document, reading)
+        inputs[binding.input] = _tensor(vector, specs[binding.input], rows)
+        lineage.append(_lineage(binding, document, reading, stale))
+    return Filled(inputs, entity, tuple(lineage), tuple(given))
+
+
+def _not_known(binding: FeatureInput) -> ProtocolError:
+    named = binding.feature_set
+    message = f"feature set {named.namespace}/{named.name} {named.version} isn't here yet"
+    return ProtocolError(HTTPStatus.SERVICE_UNAVAILABLE, message)
+
+
+def _rows(inputs: Tensors, specs: Mapping[str, TensorSpec]) -> int:
+    """Rows of the client's inputs whose first dimension is the batch; 1 if there are none."""
+    lengths = {tensor.shape[0] for name, tensor in inputs.items() if name in specs and specs[name].shape[:1] == (-1,)}
+    if len(lengths) > 1:
+        raise bad_request(f"inputs have different numbers of rows: {sorted(lengths)}")
+    return lengths.pop() if lengths else 1
+
+
+def _parts(document: FeatureSetDocument, named: Mapping[str, str]) -> tuple[str, ...]:
+    """The entity's parts, in the set's order."""
+    whole = named.get("") if len(document.entities) == 1 else None
+    parts = []
+    for entity in document.entities:
+        part = named.get(entity.name, whole)
+        if part is None:
+            wanted = f"{ENTITY}.{entity.name}" if len(document.entities) > 1 else ENTITY
+            raise bad_request(
+                f"parameter {wanted} must name the {entity.name} that the request is about: "
+                f"inputs are filled from {document.namespace}/{document.name}"
+            )
+        parts.append(part)
+    return tuple(parts)
+
+
+def _vector(
+    binding: FeatureInput, document: FeatureSetDocument, reading: EntityReading
+) -> tuple[list[float], tuple[str, ...]]:
+    """The input's columns, and the features that gave their defaults."""
+    places = {value.name: index for index, value in enumerate(reading.computed.values)}
+    columns: list[float] = []
+    stale = []
+    for name in binding.features:
+        index = places.get(name)
+        if index is None:
+            raise bad_request(f"feature set {document.namespace}/{document.name} has no feature {name}")
+        value = reading.computed.values[index]
+        if value.status != PRESENT or value.value is None:
+            stale.append(name)
+            columns.append(_default(binding, document, value, reading.age(index), index))
+        elif isinstance(value.value, tuple):
+            columns.extend(value.value)
+        else:
+            columns.append(value.value)
+    return columns, tuple(stale)
+
+
+def _default(binding: FeatureInput, document: FeatureSetDocument, value: Value, age: int | None, index: int) -> float:
+    feature = document.features[index]
+    rejects = feature.on_stale is OnStale.REJECT and binding.on_rejected is not OnRejected.DEFAULTS
+    if not rejects and feature.default is not None:
+        return feature.default
+    old = "it has no event" if age is None else f"its newest event is {age / 1e6:.1f} s old"
+    raise ProtocolError(
+        HTTPStatus.CONFLICT, f"feature {value.name} of {document.namespace}/{document.name} is {value.status}: {old}"
+    )
+
+
+def _tensor(vector: list[float], spec: TensorSpec, rows: int) -> Tensor:
+    row = np.array([vector], DTYPES[spec.datatype])
+    if len(spec.shape) != row.ndim or spec.shape[1] not in (-1, row.shape[1]):
+        # Held against the document when the release was packaged; a vector's default has one value too few.
+        raise ProtocolError(
+            HTTPStatus.CONFLICT, f"input {spec.name} takes {list(spec.shape)}, its features have {row.shape[1]} values"
+        )
+    return row if rows == 1 else np.repeat(row, rows, axis=0)
+
+
+def _lineage(
+    binding: FeatureInput, document: FeatureSetDocument, reading: EntityReading, stale: tuple[str, ...]
+) -> FeatureLineage:
+    places = {value.name: index for index, value in enumerate(reading.computed.values)}
+    ages = (reading.age(places[name]) for name in binding.features)
+    return FeatureLineage(
+        input=binding.input,
+        set=f"{document.namespace}/{document.name}",
+        version=document.version,
+        digest=binding.feature_set.digest[_DIGEST_CHARACTERS],
+        epoch=reading.applied.epoch,
+        seq=reading.applied.seq,
+        since=reading.computed.since,
+        ages=tuple(None if age is None else age // 1000 for age in ages),
+        stale=stale,
+    )
