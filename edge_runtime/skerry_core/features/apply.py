@@ -1,0 +1,176 @@
+"""Applies a batch of events to the states of the entities that they are about.
+
+- Late is judged by the log's two times alone: received - time > allowed lateness. Such events are left out.
+- An event that says it happened after it was received is taken as of when it was received: a device's clock that is
+  ahead can't reach beyond the node's.
+- A batch is worked off as if its events came one by one, so batching makes no difference. Only where the node's clock
+  jumped is it really done so (see `state`).
+"""
+
+from collections.abc import Iterator, MutableMapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from skerry_core.features.columns import Column, Groups, Integers, group
+from skerry_core.features.evaluate import Evaluation
+from skerry_core.features.normalize import Refusal
+from skerry_core.features.plan import PanePlan, Plan, Slot
+from skerry_core.features.state import EntityState, Pane, tolerance
+
+
+@dataclass(frozen=True)
+class RawEvents:
+    """n events in the log's order: bodies as stored; int64 [n] each, in microseconds, of when it happened and came."""
+
+    bodies: Sequence[bytes]
+    time: Integers
+    received: Integers
+
+
+@dataclass(frozen=True)
+class Applied:
+    """Keys of the entities whose state changed, refused events (by row of the batch), and how many came too late.
+
+    `undecided` counts values and filters that could not be computed (null, an error, not finite): such an event
+    doesn't count in that column, and counts in others.
+    """
+
+    changed: frozenset[bytes]
+    refusals: tuple[Refusal, ...]
+    late: int
+    undecided: int = 0
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """Columns of n rows, with each row's entity (by number in `states`), time, and the clock when it was received."""
+
+    columns: Sequence[Column]
+    states: Sequence[EntityState]
+    entity: Integers
+    time: Integers
+    received: Integers
+
+    def rows(self, at: Integers | slice) -> "_Batch":
+        """Some of the rows."""
+        columns = [
+            Column(
+                None if column.values is None else column.values[at], None if column.mask is None else column.mask[at]
+            )
+            for column in self.columns
+        ]
+        return _Batch(columns, self.states, self.entity[at], self.time[at], self.received[at])
+
+
+def apply(plan: Plan, events: RawEvents, states: MutableMapping[bytes, EntityState]) -> Applied:
+    """Apply a batch. `states` is by entity key (see `entity_key`): what is there is changed, what is missing is added.
+
+    Nothing is changed if it raises; nothing in an event can make it raise.
+    """
+    in_time = events.received - events.time <= plan.lateness
+    taken: Integers = np.flatnonzero(in_time)
+    late = len(events.bodies) - len(taken)
+    bodies = events.bodies if not late else [events.bodies[row] for row in taken.tolist()]
+    normalized = plan.normalizer.normalize(bodies)
+    refusals = tuple(Refusal(int(taken[r.row]), r.reason, r.field) for r in normalized.refusals)
+    if not normalized.rows:
+        return Applied(frozenset(), refusals, late)
+    evaluation = Evaluation(plan, normalized.fields, len(normalized.rows))
+    columns = [evaluation.column(column) for column in plan.columns]
+    rows = taken[np.array(normalized.rows, dtype=np.int64)]
+    numbers: dict[bytes, int] = {}
+    entity = np.array([numbers.setdefault(key, len(numbers)) for key in normalized.keys], dtype=np.int64)
+    for key in numbers:
+        if key not in states:
+            states[key] = EntityState.empty(plan)
+    received = events.received[rows]
+    time = np.minimum(events.time[rows], received)
+    batch = _Batch(columns, [states[key] for key in numbers], entity, time, received)
+    for part in _steady(batch, tolerance(plan)):
+        _apply(plan, part)
+    return Applied(frozenset(numbers), refusals, late, evaluation.undecided)
+
+
+def _steady(batch: _Batch, allowed: int) -> Iterator[_Batch]:
+    """Stretches of a batch within which the clock never falls back by more than is allowed."""
+    start, received = 0, batch.received
+    while True:
+        rest = received[start:]
+        jumps = np.flatnonzero(np.maximum.accumulate(rest) - rest > allowed)
+        if not len(jumps):
+            yield batch.rows(slice(start, None)) if start else batch
+            return
+        yield batch.rows(slice(start, start + int(jumps[0])))
+        start += int(jumps[0])
+
+
+def _apply(plan: Plan, batch: _Batch) -> None:
+    low, high = int(batch.received.min()), int(batch.received.max())
+    if low < high:
+        allowed = tolerance(plan)
+        passed = [
+            number
+            for number in np.unique(batch.entity).tolist()
+            if batch.states[number].begins_after(plan, low + allowed)
+            and batch.states[number].begins_between(plan, low + allowed, high + allowed)
+        ]
+        if passed:
+            # The clock passes panes from when it was ahead: which are counted apart changes from event to event.
+            single = np.isin(batch.entity, passed)
+            for row in np.flatnonzero(single).tolist():
+                _apply(plan, batch.rows(slice(row, row + 1)))
+            others = np.flatnonzero(~single)
+            if len(others):
+                _apply(plan, batch.rows(others))
+            return
+    for index, pane_plan in enumerate(plan.panes):
+        _fill(pane_plan, index, batch)
+    for number in np.unique(batch.entity).tolist():
+        batch.states[number].trim(plan, high)
+
+
+def _fill(pane_plan: PanePlan, index: int, batch: _Batch) -> None:
+    """Put a batch into the panes of one length."""
+    number = batch.time // pane_plan.length
+    order = np.lexsort((number, batch.entity))
+    entity, number = batch.entity[order], number[order]
+    fresh = np.concatenate(([True], (entity[1:] != entity[:-1]) | (number[1:] != number[:-1])))
+    labels = np.empty(len(order), dtype=np.int64)
+    labels[order] = np.cumsum(fresh) - 1
+    panes = _panes(batch.states, index, entity[fresh].tolist(), number[fresh].tolist(), len(pane_plan.slots))
+    grouped: dict[int, Groups] = {}
+    plain: Groups | None = None
+    for place, slot in enumerate(pane_plan.slots):
+        if slot.column not in grouped:
+            mask = batch.columns[slot.column].mask
+            if mask is None:
+                plain = plain or group(labels, order, None, batch.time)
+                grouped[slot.column] = plain
+            else:
+                grouped[slot.column] = group(labels, order, mask, batch.time)
+        _put(slot, place, batch.columns[slot.column], grouped[slot.column], panes)
+
+
+def _panes(
+    states: Sequence[EntityState], index: int, entities: list[int], numbers: list[int], slots: int
+) -> list[Pane]:
+    """The pane of each group, made where there is none yet."""
+    found = []
+    for entity, number in zip(entities, numbers, strict=True):
+        panes = states[entity].panes[index]
+        pane = panes.get(number)
+        if pane is None:
+            pane = panes[number] = [None] * slots
+        found.append(pane)
+    return found
+
+
+def _put(slot: Slot, place: int, column: Column, groups: Groups, panes: list[Pane]) -> None:
+    if not len(groups.ids):
+        return
+    merge = slot.accumulator.merge
+    for label, value in zip(groups.ids.tolist(), slot.accumulator.gather(column, groups), strict=True):
+        pane = panes[label]
+        held = pane[place]
+        pane[place] = value if held is None else merge(held, value)

@@ -1,0 +1,187 @@
+"""Bodies of events to columns: what is wanted of an event is decoded, checked, and brought to the set's units.
+
+An event that isn't what the set says is refused, with a reason and the field, and nothing of it counts. The same bytes
+give the same columns on every node: all arithmetic here is one multiplication and one addition of float64.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import Any
+
+import msgspec
+
+from skerry_core.errors import UserMustActError
+from skerry_core.features.definition import Entity, FieldType, SourceField
+from skerry_core.features.entity_key import KEY_TYPE, entity_key
+from skerry_core.features.fields import Check, check_for
+
+_PATH_IN_MESSAGE = re.compile(r" - at `\$\.?(?P<path>[^`]*)`$")
+_TYPES: Mapping[FieldType, Any] = {
+    FieldType.FLOAT64: float | None,
+    # A float that is whole is an integer; the check says which are.
+    FieldType.INT64: int | float | None,
+    FieldType.BOOL: bool | None,
+    FieldType.STRING: str | None,
+    FieldType.VECTOR: list[float] | None,
+}
+_ANY = str | int | float | bool | list[float] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """An event that can't be taken: `row` of the batch. `reason` is CamelCase, `field` a name or path, maybe empty."""
+
+    row: int
+    reason: str
+    field: str
+
+
+@dataclass(frozen=True)
+class Normalized:
+    """What is left of a batch: `rows` (by number in the batch), each one's entity key, and values by field name.
+
+    A field's values are Python objects of its type, None where the event has none.
+    """
+
+    rows: list[int]
+    keys: list[bytes]
+    fields: Mapping[str, Sequence[Any]]
+    refusals: list[Refusal]
+
+
+@dataclass(frozen=True)
+class Normalizer:
+    """The compiled entities and fields of a set."""
+
+    entities: tuple[Entity, ...]
+    fields: tuple[SourceField, ...]
+    checks: tuple[Check, ...]
+    decode: Callable[[bytes], Any]
+    extract: Callable[[Any], tuple[Any, ...]]
+
+    @classmethod
+    def compile(cls, entities: tuple[Entity, ...], fields: tuple[SourceField, ...]) -> "Normalizer":
+        """Make the decoder. UserMustActError FeatureSetInvalid if names or paths exclude each other."""
+        names = [*(part.name for part in entities), *(source.name for source in fields)]
+        if len(set(names)) < len(names):
+            raise UserMustActError("FeatureSetInvalid", "two entities or fields have the same name")
+        tree: dict[str, Any] = {}
+        wanted = [(entity.path, KEY_TYPE) for entity in entities]
+        wanted += [(source.path, _TYPES[source.type]) for source in fields]
+        for path, leaf in wanted:
+            _graft(tree, path, leaf)
+        shape, attributes = _shape(tree)
+        getter = attrgetter(*(attributes[path] for path, _ in wanted))
+        extract = (lambda event: (getter(event),)) if len(wanted) == 1 else getter
+        checks = tuple(check_for(source) for source in fields)
+        return cls(entities, fields, checks, msgspec.json.Decoder(shape).decode, extract)
+
+    def normalize(self, bodies: Sequence[bytes]) -> Normalized:
+        """Decode and check a batch."""
+        refusals: list[Refusal] = []
+        rows, events = self._decode(bodies, refusals)
+        columns: list[Sequence[Any]] = list(zip(*map(self.extract, events), strict=True))
+        if not columns:
+            columns = [()] * (len(self.entities) + len(self.fields))
+        parts = len(self.entities)
+        found: dict[int, Refusal] = {}
+        keys = self._keys(columns[:parts], rows, found)
+        fields: dict[str, Sequence[Any]] = {}
+        for source, check, values in zip(self.fields, self.checks, columns[parts:], strict=True):
+            checked, faults = check(values)
+            fields[source.name] = checked
+            for at, reason in faults.items():
+                found.setdefault(at, Refusal(rows[at], reason, source.name))
+        if not found:
+            return Normalized(rows, keys, fields, refusals)
+        refusals = sorted([*refusals, *found.values()], key=lambda refusal: refusal.row)
+        kept = [at for at in range(len(rows)) if at not in found]
+        return Normalized(
+            rows=[rows[at] for at in kept],
+            keys=[keys[at] for at in kept],
+            fields={name: [values[at] for at in kept] for name, values in fields.items()},
+            refusals=refusals,
+        )
+
+    def _decode(self, bodies: Sequence[bytes], refusals: list[Refusal]) -> tuple[list[int], list[Any]]:
+        decode = self.decode
+        try:
+            return list(range(len(bodies))), [decode(body) for body in bodies]
+        except (ValueError, RecursionError):
+            pass
+        rows, events = [], []
+        for row, body in enumerate(bodies):
+            try:
+                events.append(decode(body))
+                rows.append(row)
+            except msgspec.ValidationError as error:
+                refusals.append(self._refusal(row, str(error)))
+            except (ValueError, RecursionError):
+                refusals.append(Refusal(row, "NotJson", ""))
+        return rows, events
+
+    def _refusal(self, row: int, message: str) -> Refusal:
+        match = _PATH_IN_MESSAGE.search(message)
+        path = (match["path"] if match else "").partition("[")[0]
+        names = {source.path: source.name for source in self.fields}
+        names |= {part.path: part.name for part in self.entities}
+        reason = "OutOfRange" if message.startswith("Number out of range") else "WrongType"
+        return Refusal(row, reason, names.get(path, path[:256]))
+
+    def _keys(self, parts: Sequence[Sequence[Any]], rows: list[int], found: dict[int, Refusal]) -> list[bytes]:
+        parts = [_plain(values) for values in parts]
+        known: dict[tuple[Any, ...], bytes | str] = {}
+        keys = []
+        for at, key in enumerate(zip(*parts, strict=True)):
+            made = known.get(key)
+            if made is None:
+                try:
+                    made = entity_key(key)
+                except ValueError as error:
+                    made = str(error)
+                known[key] = made
+            if isinstance(made, str):
+                missing = next((e.name for e, value in zip(self.entities, key, strict=True) if value is None), "")
+                found[at] = Refusal(rows[at], made, missing)
+                made = b""
+            keys.append(made)
+        return keys
+
+
+def _plain(values: Sequence[Any]) -> Sequence[Any]:
+    """Texts and integers; of others something that is neither, nor equal to one as True is to 1."""
+    if set(map(type, values)) <= {str, int}:
+        return values
+    return [value if value is None or type(value) in {str, int} else b"" for value in values]
+
+
+def _graft(tree: dict[str, Any], path: str, leaf: Any) -> None:
+    *above, last = path.split(".")
+    for name in above:
+        tree = tree.setdefault(name, {})
+        if not isinstance(tree, dict):
+            raise UserMustActError("FeatureSetInvalid", f"path {path} leads through a value")
+    if isinstance(tree.get(last), dict):
+        raise UserMustActError("FeatureSetInvalid", f"path {path} leads to what other paths lead through")
+    # Two uses of one value: each checks for its own type.
+    tree[last] = _ANY if last in tree and tree[last] != leaf else leaf
+
+
+def _shape(tree: Mapping[str, Any]) -> tuple[type[msgspec.Struct], dict[str, str]]:
+    """A Struct of just what is wanted, and for each path the attributes that lead to it."""
+    members: list[tuple[str, Any, Any]] = []
+    attributes, rename = {}, {}
+    for number, (name, below) in enumerate(tree.items()):
+        attribute = f"a{number}"
+        rename[attribute] = name
+        if isinstance(below, dict):
+            inner, paths = _shape(below)
+            members.append((attribute, inner, msgspec.field(default_factory=inner)))
+            attributes.update({f"{name}.{path}": f"{attribute}.{rest}" for path, rest in paths.items()})
+        else:
+            members.append((attribute, below, None))
+            attributes[name] = attribute
+    shape = msgspec.defstruct("Wanted", members, rename=rename, gc=False)
+    return shape, attributes

@@ -1,0 +1,242 @@
+"""Compiles a document into a plan: which columns are read, and which accumulators each pane holds.
+
+Features share: two of the same value and filter read one column, and two that need the same of it in panes of one
+length keep it once.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from decimal import Context, Decimal
+from functools import cached_property
+
+from skerry_core.errors import UserMustActError
+from skerry_core.features.accumulators.kinds import PARTS, Kind, build
+from skerry_core.features.accumulators.protocol import Accumulator
+from skerry_core.features.columns import ColumnKind, ColumnPlan
+from skerry_core.features.definition import (
+    SCHEMA_VERSION,
+    Aggregation,
+    Feature,
+    FeatureSetDocument,
+    FieldType,
+    WindowKind,
+)
+from skerry_core.features.expressions import Expression
+from skerry_core.features.normalize import Normalizer
+
+# Panes beyond what windows reach back, so that a few absurd times cost no window anything.
+_SPARE_PANES = 2
+_MICROSECOND = timedelta(microseconds=1)
+_PLACES = Context(prec=50)
+
+_EMBEDDINGS = frozenset({Aggregation.EMBEDDING_LAST, Aggregation.EMBEDDING_MEAN})
+_IDENTITIES = frozenset({Aggregation.DISTINCT, Aggregation.TOP_K})
+_PRESENCES = frozenset({Aggregation.COUNT, Aggregation.RATE, Aggregation.RECENCY, Aggregation.HEALTH})
+
+
+class UnsupportedSchemaError(UserMustActError):
+    """The document's grammar is of another version than this engine knows."""
+
+    def __init__(self, name: str, version: int) -> None:
+        super().__init__(
+            "UnsupportedSchema",
+            f"FeatureSet {name} is of schemaVersion {version}, and this is an engine for {SCHEMA_VERSION}: upgrade it",
+        )
+
+
+@dataclass(frozen=True)
+class Slot:
+    """One accumulator of a pane and the column that it reads."""
+
+    column: int
+    kind: Kind
+    accumulator: Accumulator
+
+
+@dataclass(frozen=True)
+class PanePlan:
+    """Panes of one length in microseconds; `keep` is how many of them an entity has at most."""
+
+    length: int
+    keep: int
+    slots: tuple[Slot, ...]
+
+
+@dataclass(frozen=True)
+class FeaturePlan:
+    """How a feature is read: `pane` is the index of its PanePlan, `slots` the places of its parts in a pane.
+
+    The first slot is the tally of its column. `panes` is the window's length in panes; `ttl` is in microseconds.
+    `weights[i]` is what a pane counts that lies i panes back (Ewma alone).
+    """
+
+    feature: Feature
+    pane: int
+    slots: tuple[int, ...]
+    panes: int
+    ttl: int
+    weights: tuple[float, ...] = ()
+
+    @property
+    def tumbling(self) -> bool:
+        return self.feature.window.kind is WindowKind.TUMBLING
+
+    @property
+    def width(self) -> int:
+        """How many columns of a model's input the feature takes."""
+        match self.feature.aggregation:
+            case Aggregation.HISTOGRAM:
+                return len(self.feature.buckets) + 1
+            case Aggregation.TOP_K:
+                return self.feature.k or 1
+            case Aggregation.EMBEDDING_LAST | Aggregation.EMBEDDING_MEAN:
+                return self.feature.length or 1
+            case _:
+                return 1
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A compiled document: what `apply`, `read` and `merge` work with. `lateness` is in microseconds."""
+
+    document: FeatureSetDocument
+    normalizer: Normalizer
+    columns: tuple[ColumnPlan, ...]
+    expressions: Mapping[str, Expression]
+    panes: tuple[PanePlan, ...]
+    features: tuple[FeaturePlan, ...]
+    lateness: int
+
+    @cached_property
+    def by_name(self) -> Mapping[str, FeaturePlan]:
+        """Features by name."""
+        return {plan.feature.name: plan for plan in self.features}
+
+
+def compile_set(document: FeatureSetDocument) -> Plan:
+    """Compile one version of a set. UnsupportedSchemaError; UserMustActError for what can't be computed."""
+    if document.schema_version != SCHEMA_VERSION:
+        name = f"{document.namespace}/{document.name} {document.version}"
+        raise UnsupportedSchemaError(name, document.schema_version)
+    compiler = _Compiler(document)
+    features = tuple(compiler.add(feature) for feature in document.features)
+    if len({plan.feature.name for plan in features}) < len(features):
+        raise UserMustActError("FeatureSetInvalid", "two features have the same name")
+    return Plan(
+        document=document,
+        normalizer=Normalizer.compile(document.entities, document.fields),
+        columns=tuple(compiler.columns),
+        expressions=compiler.expressions,
+        panes=tuple(pane.plan() for pane in compiler.panes.values()),
+        features=features,
+        lateness=document.allowed_lateness // _MICROSECOND,
+    )
+
+
+@dataclass
+class _Pane:
+    number: int
+    length: int
+    keep: int = 0
+    slots: dict[tuple[int, Kind, object], int] = field(default_factory=dict)
+    built: list[Slot] = field(default_factory=list)
+
+    def slot(self, column: int, kind: Kind, feature: Feature, length: int) -> int:
+        parameter = (feature.buckets if kind is Kind.BUCKETS else None, length)
+        key = (column, kind, parameter)
+        if key not in self.slots:
+            self.slots[key] = len(self.built)
+            self.built.append(Slot(column, kind, build(kind, feature.buckets, length)))
+        return self.slots[key]
+
+    def plan(self) -> PanePlan:
+        return PanePlan(self.length, self.keep, tuple(self.built))
+
+
+class _Compiler:
+    def __init__(self, document: FeatureSetDocument) -> None:
+        self.fields = {source.name: source for source in document.fields}
+        self.names = frozenset(self.fields)
+        self.columns: dict[ColumnPlan, int] = {}
+        self.expressions: dict[str, Expression] = {}
+        self.panes: dict[int, _Pane] = {}
+
+    def add(self, feature: Feature) -> FeaturePlan:
+        column = self._column(feature)
+        length = feature.window.pane // _MICROSECOND
+        panes = feature.window.size // feature.window.pane
+        pane = self.panes.setdefault(length, _Pane(len(self.panes), length))
+        # A tumbling window that is over ended up to one window ago.
+        reach = 2 * panes if feature.window.kind is WindowKind.TUMBLING else panes
+        pane.keep = max(pane.keep, reach + _SPARE_PANES)
+        kinds = (Kind.TALLY, *PARTS[feature.aggregation])
+        slots = tuple(pane.slot(self.columns[column], kind, feature, column.length) for kind in kinds)
+        ttl = feature.ttl // _MICROSECOND
+        return FeaturePlan(feature, pane.number, slots, panes, ttl, self._weights(feature, panes))
+
+    def _column(self, feature: Feature) -> ColumnPlan:
+        name, aggregation = feature.name, feature.aggregation
+        if aggregation in _EMBEDDINGS:
+            kind = ColumnKind.VECTOR
+        elif aggregation in _IDENTITIES:
+            kind = ColumnKind.IDENTITY
+        elif aggregation in _PRESENCES:
+            kind = ColumnKind.PRESENCE
+        else:
+            kind = ColumnKind.NUMBER
+        if feature.value is None and kind is not ColumnKind.PRESENCE:
+            raise _invalid(name, f"{aggregation} needs a value")
+        _check_parameters(feature)
+        value = self._expression(feature.value, name)
+        source = self.fields.get(value or "")
+        if source is not None and kind is not ColumnKind.PRESENCE:
+            vector = source.type is FieldType.VECTOR
+            if vector is not (kind is ColumnKind.VECTOR) or (vector and source.length != feature.length):
+                raise _invalid(name, f"{aggregation} can't be of field {source.name}")
+            if kind is ColumnKind.NUMBER and source.type is FieldType.STRING:
+                raise _invalid(name, f"{aggregation} can't be of text")
+        length = feature.length or 0 if kind is ColumnKind.VECTOR else 0
+        column = ColumnPlan(kind, value, self._expression(feature.filter, name), length)
+        self.columns.setdefault(column, len(self.columns))
+        return column
+
+    def _expression(self, text: str | None, feature: str) -> str | None:
+        if text is None:
+            return None
+        text = text.strip()
+        if text not in self.names and text not in self.expressions:
+            self.expressions[text] = Expression.compile(text, self.names, feature)
+        return text
+
+    def _weights(self, feature: Feature, panes: int) -> tuple[float, ...]:
+        """0.5^(i * pane / half_life), in decimal: pow() of two machines may differ in the last bit."""
+        if feature.half_life is None:
+            return ()
+        pane, half_life = feature.window.pane // _MICROSECOND, feature.half_life // _MICROSECOND
+        step = _PLACES.power(Decimal("0.5"), _PLACES.divide(Decimal(pane), Decimal(half_life)))
+        return tuple(float(_PLACES.power(step, i)) for i in range(panes))
+
+
+def _check_parameters(feature: Feature) -> None:
+    needed = {
+        Aggregation.QUANTILE: feature.quantile,
+        Aggregation.HISTOGRAM: feature.buckets or None,
+        Aggregation.TOP_K: feature.k,
+        Aggregation.EWMA: feature.half_life,
+        Aggregation.HEALTH: feature.interval,
+        Aggregation.EMBEDDING_LAST: feature.length,
+        Aggregation.EMBEDDING_MEAN: feature.length,
+    }
+    if feature.aggregation in needed and needed[feature.aggregation] is None:
+        raise _invalid(feature.name, f"{feature.aggregation} lacks its parameter")
+    if any(a >= b for a, b in zip(feature.buckets, feature.buckets[1:], strict=False)):
+        raise _invalid(feature.name, "buckets must ascend")
+    if feature.window.pane < _MICROSECOND or feature.window.size % feature.window.pane:
+        raise _invalid(feature.name, "a window is whole panes")
+    if any(span is not None and span < _MICROSECOND for span in (feature.half_life, feature.interval)):
+        raise _invalid(feature.name, "halfLife and interval must be longer than 0s")
+
+
+def _invalid(feature: str, problem: str) -> UserMustActError:
+    return UserMustActError("FeatureSetInvalid", f"feature {feature}: {problem}")

@@ -1,0 +1,122 @@
+"""Reads an entity's features at a moment.
+
+A rolling window is the panes up to the one that `now` is in, that one included; a tumbling one is the last that is
+over.
+
+Count, Rate and Health of an entity with no event in the window are 0 as long as its newest event there is no older
+than `ttl`: that nothing came is what they say. All others are NOT_FOUND then, and so is everything of an entity
+without state. Values beyond the range of float64 are the largest float64 there is, with their sign.
+
+Nothing is cached here. What OnStale.RECOMPUTE asks of a server is to read anew, or from the log, before it gives up.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, TypeAlias
+
+from skerry_core.features.definition import Aggregation
+from skerry_core.features.plan import FeaturePlan, Plan
+from skerry_core.features.state import EntityState, Pane
+from skerry_core.features.values import Window, value_of
+
+FOREVER = (1 << 63) - 1
+_ZERO_IS_AN_ANSWER = frozenset({Aggregation.COUNT, Aggregation.RATE, Aggregation.HEALTH})
+
+Value: TypeAlias = float | tuple[float, ...] | None
+
+
+class FeatureStatus(StrEnum):
+    """Feast's terms: there, not there, or older than its ttl."""
+
+    PRESENT = "PRESENT"
+    NOT_FOUND = "NOT_FOUND"
+    OUTSIDE_MAX_AGE = "OUTSIDE_MAX_AGE"
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureValue:
+    """A feature of an entity. `event_time` is that of the newest event in it, `age_us` how long ago that is.
+
+    What is OUTSIDE_MAX_AGE still tells its value; what is NOT_FOUND has none, and no age.
+    """
+
+    name: str
+    value: Value
+    status: FeatureStatus
+    age_us: int | None
+    event_time: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """All features of a set, in its order.
+
+    Before `until_us` another reading differs in ages and in Recency alone, if no event comes in between.
+    """
+
+    values: tuple[FeatureValue, ...]
+    until_us: int
+
+
+def read(plan: Plan, state: EntityState | None, now_us: int) -> Reading:
+    """Read all features at `now_us`, microseconds since 1970."""
+    if state is None:
+        return Reading(tuple(_nothing(plan_.feature.name) for plan_ in plan.features), FOREVER)
+    windows: dict[tuple[int, int, int], Window] = {}
+    until = FOREVER
+    values = []
+    for feature in plan.features:
+        first, end, change = _bounds(plan, feature, now_us)
+        window = windows.get((feature.pane, first, end))
+        if window is None:
+            window = Window(plan.panes[feature.pane].slots, _within(state.panes[feature.pane], first, end), end - 1)
+            windows[feature.pane, first, end] = window
+        value = _read(feature, state, window, end, now_us)
+        values.append(value)
+        until = min(until, change)
+        if value.status is FeatureStatus.PRESENT and value.event_time is not None:
+            until = min(until, value.event_time + feature.ttl + 1)
+    return Reading(tuple(values), until)
+
+
+def _bounds(plan: Plan, feature: FeaturePlan, now: int) -> tuple[int, int, int]:
+    """A window's first pane, the one after its last, and when they will be others."""
+    length = plan.panes[feature.pane].length
+    if feature.tumbling:
+        size = length * feature.panes
+        end = now // size * feature.panes
+        return end - feature.panes, end, (now // size + 1) * size
+    end = now // length + 1
+    return end - feature.panes, end, end * length
+
+
+def _within(panes: dict[int, Pane], first: int, end: int) -> list[tuple[int, Pane]]:
+    return [(number, panes[number]) for number in sorted(panes) if first <= number < end]
+
+
+def _read(feature: FeaturePlan, state: EntityState, window: Window, end: int, now: int) -> FeatureValue:
+    name = feature.feature.name
+    tally = window.merged(feature.slots[0])
+    if tally is not None:
+        newest = tally[1]
+        value = value_of(feature, window, now)
+    elif feature.feature.aggregation in _ZERO_IS_AN_ANSWER:
+        before = _newest(state.panes[feature.pane], feature.slots[0], end)
+        if before is None:
+            return _nothing(name)
+        newest, value = before, 0.0
+    else:
+        return _nothing(name)
+    age = max(0, now - newest)
+    status = FeatureStatus.PRESENT if age <= feature.ttl else FeatureStatus.OUTSIDE_MAX_AGE
+    return FeatureValue(name, value, status, age, newest)
+
+
+def _newest(panes: dict[int, Pane], slot: int, end: int) -> int | None:
+    """Time of the newest event that a tally knows of, in panes before `end`."""
+    tallies: list[Any] = [pane[slot] for number, pane in panes.items() if number < end]
+    return max((tally[1] for tally in tallies if tally is not None), default=None)
+
+
+def _nothing(name: str) -> FeatureValue:
+    return FeatureValue(name, None, FeatureStatus.NOT_FOUND, None, None)
