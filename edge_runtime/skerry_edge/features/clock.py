@@ -28,14 +28,14 @@ _CORRECTION_MS = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class Moments:
     """Both clocks at one moment: `wall` in µs since 1970 that never goes back within a boot, `uptime` in ms."""
 
     wall: int
     uptime: int
 
 
-def anchor_of(received: int, now: Reading, followed: int | None) -> int | None:
+def anchor_of(received: int, now: Moments, followed: int | None) -> int | None:
     """The uptime (ms, may be negative) at which a record was received; None if nobody knows.
 
     `followed` is the uptime at which the log was last seen to end before this record; None if it never was.
@@ -46,7 +46,7 @@ def anchor_of(received: int, now: Reading, followed: int | None) -> int | None:
     return now.uptime - max(delay, 0) if delay >= -_CORRECTION_MS else None
 
 
-def moment(received: int, anchor: int | None, *, same_boot: bool, now: Reading) -> int:
+def moment(received: int, anchor: int | None, *, same_boot: bool, now: Moments) -> int:
     """The time (µs) for which an entity is read; received, anchor and boot are those of its newest event."""
     if not same_boot:
         behind = now.wall < received - _CORRECTION_MS * 1000
@@ -67,10 +67,10 @@ class Clock:
         """`wall` gives µs since 1970, `uptime` ms since the boot, sleep included."""
         self._wall = wall
         self._uptime = uptime
-        self._last = Reading(wall(), uptime())
+        self._last = Moments(wall(), uptime())
         self._lock = threading.Lock()
 
-    def read(self) -> Reading:
+    def read(self) -> Moments:
         """Both clocks now."""
         with self._lock:
             uptime = self._uptime()
@@ -79,7 +79,7 @@ class Clock:
             wall = self._wall()
             if wall < carried - _CORRECTION_MS * 1000:
                 wall = carried
-            self._last = Reading(max(wall, self._last.wall), uptime)
+            self._last = Moments(max(wall, self._last.wall), uptime)
             return self._last
 
     def uptime(self) -> int:

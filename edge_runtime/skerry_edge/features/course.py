@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 
+from skerry_core.features.normalize import Refusal
 from skerry_edge.events.follow import Place
 from skerry_edge.features.batches import runs
 from skerry_edge.features.clock import Clock
 from skerry_edge.features.feed import Feed, has_reached
 from skerry_edge.features.letters import MAX_LETTERS, letter_of
 from skerry_edge.features.note import Letter, VersionNote
-from skerry_edge.features.ports import Change, Refusal
+from skerry_edge.features.ports import Change
 from skerry_edge.features.version import Version
 
 # Records in one step, so that none keeps the others waiting.
@@ -102,5 +103,5 @@ class Course:
             if len(self._letters) >= MAX_LETTERS:
                 self.version.counts.letters_lost += 1
                 continue
-            document, index = self.version.engine.document, refusal.index
+            document, index = self.version.engine.document, refusal.row
             self._letters.append(letter_of(document, epoch, seqs[index], refusal, bodies[index]))

@@ -7,11 +7,13 @@ from pathlib import Path
 import structlog
 
 from skerry_core.errors import SkerryError
+from skerry_core.features.definition import FeatureSetDocument
+from skerry_edge.events.follow import Place
 from skerry_edge.features.clock import Clock
 from skerry_edge.features.course import Course
 from skerry_edge.features.letters import LetterBox
 from skerry_edge.features.materializer import Materializer, Sources, Standing
-from skerry_edge.features.ports import Store, StoreDamagedError
+from skerry_edge.features.ports import Engine, Store, StoreDamagedError
 from skerry_edge.features.store import LmdbStore, put_aside
 from skerry_edge.features.version import EntityReading, Version
 
@@ -43,6 +45,8 @@ class Features:
         self._damaged = threading.Event()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="features", daemon=True)
+        # Engines of versions that requests asked for before they were computed.
+        self._known: dict[str, Engine] = {}
         self.rebuilt = 0
 
     def start(self) -> None:
@@ -62,18 +66,43 @@ class Features:
         materializer = self._materializer
         return None if materializer is None else materializer.find(digest)
 
+    def document(self, digest: str) -> FeatureSetDocument | None:
+        """What a version says; None if it isn't known here, or not understood."""
+        engine = self._engine(digest)
+        return None if engine is None else engine.document
+
     def read(self, digest: str, entity: Sequence[str]) -> EntityReading | None:
-        """An entity's features by a version; None if that isn't computed here."""
+        """An entity's features by a version; None if that isn't known here.
+
+        Until the version is computed, nothing is found of any entity. ValueError for parts that are no key.
+        """
         version = self.find(digest)
-        if version is None:
+        if version is not None:
+            try:
+                return version.read(entity)
+            except StoreDamagedError:
+                # The thread puts the store aside, if it hasn't yet; meanwhile nothing is known of the entity.
+                if self.find(digest) is version:
+                    self._damaged.set()
+        engine = self._engine(digest)
+        if engine is None:
             return None
-        try:
-            return version.read(entity)
-        except StoreDamagedError:
-            # The thread puts the store aside, if it hasn't yet; meanwhile nothing is known of the entity.
-            if self.find(digest) is version:
-                self._damaged.set()
-            return None
+        engine.key(entity)
+        now = self._clock.read().wall
+        return EntityReading(engine, engine.read(None, now), now, Place())
+
+    def _engine(self, digest: str) -> Engine | None:
+        version = self.find(digest)
+        if version is not None:
+            return version.engine
+        engine = self._known.get(digest)
+        if engine is None:
+            try:
+                engine = self._sources.compiled(self._sources.document(digest))
+            except SkerryError:
+                return None
+            self._known[digest] = engine
+        return engine
 
     def standing(self, digest: str) -> tuple[Standing, str]:
         """Where a version is, and what keeps it."""

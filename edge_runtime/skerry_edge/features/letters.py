@@ -14,11 +14,11 @@ from typing import Protocol
 import msgspec
 
 from skerry_core.features.definition import FeatureSetDocument
+from skerry_core.features.normalize import Refusal
 from skerry_edge.events.follow import Place, Tail
 from skerry_edge.events.reader import LogReader
 from skerry_edge.events.record import Flags, NewRecord
 from skerry_edge.features.note import Letter
-from skerry_edge.features.ports import Refusal
 from skerry_edge.ingest.dead_letters import LetterLog, encode_letter
 from skerry_edge.ingest.errors import Malformed
 
@@ -47,7 +47,7 @@ def letter_of(document: FeatureSetDocument, epoch: str, seq: int, refusal: Refus
     """The letter of the event `seq` that a set refuses; whichever version refuses it, it is the same letter."""
     name = f"{document.namespace}/{document.name}"
     identity = hashlib.blake2b(f"{name} {epoch} {seq}".encode(), digest_size=16).hexdigest()
-    malformed = Malformed(refusal.reason, f"{name} {document.version}: {refusal.message}", body)
+    malformed = Malformed(refusal.reason, f"{name} {document.version}: field {refusal.field!r}", body)
     return Letter(identity, encode_letter(document.stream, f"features:{name}", malformed, identity))
 
 

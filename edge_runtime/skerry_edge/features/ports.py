@@ -1,7 +1,6 @@
 """What the parts of the feature store ask of each other.
 
-`State` is one entity's state, which only the engine (`skerry_core.features`) looks into. States are never changed in
-place once they were given out: a batch makes new ones, so a request reads on while the next batch is applied.
+`State` is one entity's state, which only the engine (`skerry_core.features`) looks into, and which it changes in place.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,63 +8,24 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
 from skerry_core.errors import RetryError, WaitError
+from skerry_core.features.apply import RawEvents
 from skerry_core.features.definition import FeatureSetDocument
-from skerry_edge.events.record import Microseconds
+from skerry_core.features.normalize import Refusal
+from skerry_core.features.read import Reading
+from skerry_core.features.vector import Vector
 from skerry_edge.features.note import EntityRecord, VersionNote
 
 State: TypeAlias = Any
 
 
-@dataclass(frozen=True, eq=False)
-class RawEvents:
-    """Events in the order of their log; `time` and `received` in µs since 1970 [n]."""
-
-    bodies: Sequence[bytes]
-    time: Microseconds
-    received: Microseconds
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """Event `index` of a batch is refused; `reason` is one CamelCase word."""
-
-    index: int
-    reason: str
-    message: str
-
-
 @dataclass(frozen=True)
 class Applied:
-    """What came of a batch: the new states by entity's key; `late` events were left out."""
+    """What came of a batch: the states by entity's key that are other now; `late` events were left out."""
 
     changed: Mapping[bytes, State]
     refused: Sequence[Refusal] = ()
     late: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Value:
-    """One feature as read: `status` in Feast's words, `value` None but for PRESENT, `newest` its newest event's time.
-
-    Times in µs since 1970; `newest` is None where there is no event.
-    """
-
-    name: str
-    status: str
-    value: float | tuple[float, ...] | None
-    newest: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Computed:
-    """All features of an entity in the set's order; the same until the time `until` if no event comes.
-
-    `since` is where the longest window begins.
-    """
-
-    values: tuple[Value, ...]
-    until: int
-    since: int
+    undecided: int = 0
 
 
 class Engine(Protocol):
@@ -75,10 +35,12 @@ class Engine(Protocol):
     def document(self) -> FeatureSetDocument: ...
 
     def key(self, entity: Sequence[str]) -> bytes:
-        """Key of the entity with these parts, in the set's order."""
+        """Key of the entity with these parts, in the set's order. ValueError with a reason for what is no key."""
         ...
 
-    def apply(self, events: RawEvents, states: "StateSource") -> Applied: ...
+    def apply(self, events: RawEvents, states: "StateSource") -> Applied:
+        """Apply a batch; states that it asks for are changed in place."""
+        ...
 
     def encode(self, state: State) -> bytes: ...
 
@@ -86,7 +48,18 @@ class Engine(Protocol):
         """Raises ValueError for bytes that are no state of this version."""
         ...
 
-    def read(self, state: State | None, now: int) -> Computed: ...
+    def read(self, state: State | None, now: int) -> Reading: ...
+
+    def at(self, reading: Reading, now: int) -> Reading:
+        """The reading as of `now`, before its `until_us`: with the ages and the Recency of that moment."""
+        ...
+
+    def vector(self, reading: Reading, names: Sequence[str]) -> Vector: ...
+
+    @property
+    def reach(self) -> int:
+        """Length of the longest window in µs."""
+        ...
 
 
 class StateSource(Protocol):

@@ -9,10 +9,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
+from skerry_core.features.apply import RawEvents
+from skerry_core.features.normalize import Refusal
+from skerry_core.features.read import Reading
 from skerry_edge.events.follow import Place
-from skerry_edge.features.clock import Clock, Reading, anchor_of, moment
+from skerry_edge.features.clock import Clock, Moments, anchor_of, moment
 from skerry_edge.features.note import EntityRecord, fit
-from skerry_edge.features.ports import Computed, Engine, RawEvents, Refusal, State, StoreDamagedError
+from skerry_edge.features.ports import Engine, State, StoreDamagedError
 
 # Of encoded states that are held decoded as well, by version; and readings.
 HOT_BYTES = 16 << 20
@@ -32,16 +35,24 @@ class Live:
 
 @dataclass(frozen=True, slots=True)
 class EntityReading:
-    """What an entity's features are at the moment `now` (µs); events up to `applied` are in it."""
+    """What an entity's features are at the moment `now` (µs); events up to `applied` are in it.
 
-    computed: Computed
+    Of `computed`, values and statuses hold for `now`, but for Recency; `whole` is as of `now` in every respect.
+    """
+
+    engine: Engine
+    computed: Reading
     now: int
     applied: Place
 
-    def age(self, index: int) -> int | None:
-        """Age of a feature's newest event in µs; None where there is none."""
-        newest = self.computed.values[index].newest
-        return None if newest is None else max(self.now - newest, 0)
+    @property
+    def whole(self) -> Reading:
+        return self.engine.at(self.computed, self.now)
+
+    @property
+    def since(self) -> int:
+        """Where the longest window begins (µs)."""
+        return self.now - self.engine.reach
 
 
 @dataclass
@@ -50,6 +61,7 @@ class Counts:
 
     applied: int = 0
     late: int = 0
+    undecided: int = 0
     evicted: int = 0
     letters_lost: int = 0
 
@@ -86,7 +98,7 @@ class Version:
         self._bytes = sum(self._sizes.values())
         self._hot: dict[bytes, Live] = {}
         self._dirty: dict[bytes, Live | None] = {}
-        self._readings: dict[bytes, tuple[Live, Computed]] = {}
+        self._readings: dict[bytes, tuple[Live, Reading]] = {}
         self._lock = threading.Lock()
 
     @property
@@ -116,16 +128,16 @@ class Version:
         live = self._live(fit(key))
         return None if live is None else live.state
 
-    def apply(self, events: RawEvents, behind: Place, now: Reading, followed: int | None) -> Sequence[Refusal]:
+    def apply(self, events: RawEvents, behind: Place, now: Moments, followed: int | None) -> Sequence[Refusal]:
         """Apply events up to the place `behind`; what is refused.
 
         All of them were received by one run of the node's clock. `followed` is the uptime at which the log was last
         seen to end before them; None if it never was.
         """
-        result = self.engine.apply(events, self)
         received = int(events.received[-1])
         anchor = anchor_of(received, now, followed)
         with self._lock:
+            result = self.engine.apply(events, self)
             for key, state in result.changed.items():
                 name = fit(key)
                 self._hot.pop(name, None)
@@ -136,6 +148,7 @@ class Version:
             self._evict(len(self._sizes) - self.engine.document.limits.max_entities)
         self.counts.applied += len(events.bodies)
         self.counts.late += result.late
+        self.counts.undecided += result.undecided
         self.counts.refused.update(refusal.reason for refusal in result.refused)
         return result.refused
 
@@ -164,14 +177,17 @@ class Version:
     # By any thread
 
     def read(self, entity: Sequence[str]) -> EntityReading:
-        """Read an entity's features; cheap as long as its panes haven't moved. Raises StoreDamagedError."""
+        """Read an entity's features; cheap as long as its panes haven't moved.
+
+        Raises StoreDamagedError, and ValueError for parts that are no key.
+        """
         name = fit(self.engine.key(entity))
         found = self._readings.get(name)
         if found is not None:
             live, computed = found
             now = self._moment(live)
-            if now < computed.until:
-                return EntityReading(computed, now, self.applied)
+            if now < computed.until_us:
+                return EntityReading(self.engine, computed, now, self.applied)
         return self._compute(name)
 
     def _compute(self, name: bytes) -> EntityReading:
@@ -179,13 +195,13 @@ class Version:
             live, applied = self._live(name), self.applied
             if live is None:
                 now = self._clock.read().wall
-                return EntityReading(self.engine.read(None, now), now, applied)
+                return EntityReading(self.engine, self.engine.read(None, now), now, applied)
             now = self._moment(live)
             computed = self.engine.read(live.state, now)
             if len(self._readings) >= MAX_READINGS:
                 self._readings.pop(next(iter(self._readings)))
             self._readings[name] = (live, computed)
-        return EntityReading(computed, now, applied)
+        return EntityReading(self.engine, computed, now, applied)
 
     def _moment(self, live: Live) -> int:
         if live.anchor is not None and live.same_boot:

@@ -15,15 +15,14 @@ from typing import Protocol
 import numpy as np
 
 from skerry_core.bundle.manifest import Manifest, TensorSpec
-from skerry_core.features.definition import FeatureInput, FeatureSetDocument, OnRejected, OnStale
+from skerry_core.features.columns import Floats
+from skerry_core.features.definition import FeatureInput, FeatureSetDocument, OnRejected
 from skerry_edge.events.bodies import FeatureLineage
-from skerry_edge.features.ports import Value
 from skerry_edge.features.version import EntityReading
 from skerry_edge.inference.backend import DTYPES, Tensor, Tensors
 from skerry_edge.inference.oip.codec import ENTITY, Inference
 from skerry_edge.inference.oip.errors import ProtocolError, bad_request
 
-PRESENT = "PRESENT"
 _DIGEST_CHARACTERS = slice(7, 19)
 
 
@@ -35,7 +34,7 @@ class FeatureReader(Protocol):
         ...
 
     def read(self, digest: str, entity: Sequence[str]) -> EntityReading | None:
-        """An entity's features; None if the version isn't known here."""
+        """An entity's features; None if the version isn't known here. ValueError for parts that are no key."""
         ...
 
 
@@ -76,7 +75,10 @@ def fill(manifest: Manifest, inference: Inference, reader: FeatureReader) -> Fil
         if document is None:
             raise _not_known(binding)
         parts = _parts(document, inference.entity)
-        reading = reader.read(binding.feature_set.digest, parts)
+        try:
+            reading = reader.read(binding.feature_set.digest, parts)
+        except ValueError as error:
+            raise bad_request(f"the entity can't be one: {error}") from error
         if reading is None:
             raise _not_known(binding)
         entity.update(zip((each.name for each in document.entities), parts, strict=True))
@@ -118,41 +120,21 @@ def _parts(document: FeatureSetDocument, named: Mapping[str, str]) -> tuple[str,
 
 def _vector(
     binding: FeatureInput, document: FeatureSetDocument, reading: EntityReading
-) -> tuple[list[float], tuple[str, ...]]:
+) -> tuple[Floats, tuple[str, ...]]:
     """The input's columns, and the features that gave their defaults."""
-    places = {value.name: index for index, value in enumerate(reading.computed.values)}
-    columns: list[float] = []
-    stale = []
-    for name in binding.features:
-        index = places.get(name)
-        if index is None:
-            raise bad_request(f"feature set {document.namespace}/{document.name} has no feature {name}")
-        value = reading.computed.values[index]
-        if value.status != PRESENT or value.value is None:
-            stale.append(name)
-            columns.append(_default(binding, document, value, reading.age(index), index))
-        elif isinstance(value.value, tuple):
-            columns.extend(value.value)
-        else:
-            columns.append(value.value)
-    return columns, tuple(stale)
+    found = reading.engine.vector(reading.whole, binding.features)
+    if found.rejected and (binding.on_rejected is not OnRejected.DEFAULTS or not np.isfinite(found.values).all()):
+        value = next(each for each in reading.whole.values if each.name == found.rejected[0])
+        age = "it has no event" if value.age_us is None else f"its newest event is {value.age_us / 1e6:.1f} s old"
+        message = f"feature {value.name} of {document.namespace}/{document.name} is {value.status}: {age}"
+        raise ProtocolError(HTTPStatus.CONFLICT, message)
+    return found.values, found.defaulted + found.rejected
 
 
-def _default(binding: FeatureInput, document: FeatureSetDocument, value: Value, age: int | None, index: int) -> float:
-    feature = document.features[index]
-    rejects = feature.on_stale is OnStale.REJECT and binding.on_rejected is not OnRejected.DEFAULTS
-    if not rejects and feature.default is not None:
-        return feature.default
-    old = "it has no event" if age is None else f"its newest event is {age / 1e6:.1f} s old"
-    raise ProtocolError(
-        HTTPStatus.CONFLICT, f"feature {value.name} of {document.namespace}/{document.name} is {value.status}: {old}"
-    )
-
-
-def _tensor(vector: list[float], spec: TensorSpec, rows: int) -> Tensor:
-    row = np.array([vector], DTYPES[spec.datatype])
+def _tensor(vector: Floats, spec: TensorSpec, rows: int) -> Tensor:
+    row = vector.astype(DTYPES[spec.datatype])[np.newaxis]
     if len(spec.shape) != row.ndim or spec.shape[1] not in (-1, row.shape[1]):
-        # Held against the document when the release was packaged; a vector's default has one value too few.
+        # Held against the document when the release was packaged.
         raise ProtocolError(
             HTTPStatus.CONFLICT, f"input {spec.name} takes {list(spec.shape)}, its features have {row.shape[1]} values"
         )
@@ -162,8 +144,8 @@ def _tensor(vector: list[float], spec: TensorSpec, rows: int) -> Tensor:
 def _lineage(
     binding: FeatureInput, document: FeatureSetDocument, reading: EntityReading, stale: tuple[str, ...]
 ) -> FeatureLineage:
-    places = {value.name: index for index, value in enumerate(reading.computed.values)}
-    ages = (reading.age(places[name]) for name in binding.features)
+    newest = {value.name: value.event_time for value in reading.computed.values}
+    ages = (None if (at := newest[name]) is None else max(reading.now - at, 0) for name in binding.features)
     return FeatureLineage(
         input=binding.input,
         set=f"{document.namespace}/{document.name}",
@@ -171,7 +153,7 @@ def _lineage(
         digest=binding.feature_set.digest[_DIGEST_CHARACTERS],
         epoch=reading.applied.epoch,
         seq=reading.applied.seq,
-        since=reading.computed.since,
+        since=reading.since,
         ages=tuple(None if age is None else age // 1000 for age in ages),
         stale=stale,
     )

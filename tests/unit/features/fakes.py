@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 
-from skerry_edge.features.ports import Applied, Computed, Refusal, Value
+from skerry_core.features.normalize import Refusal
+from skerry_core.features.read import FeatureStatus, FeatureValue, Reading
+from skerry_edge.features.ports import Applied
 
 SECOND = 1_000_000
 
@@ -84,7 +86,7 @@ class FakeEngine:
         for index, body in enumerate(events.bodies):
             event = json.loads(body)
             if "k" not in event:
-                refused.append(Refusal(index, "FieldMissing", "no k"))
+                refused.append(Refusal(index, "FieldMissing", "k"))
                 continue
             key = event["k"].encode()
             count, total, newest = changed.get(key) or states.get(key) or (0, 0, 0)
@@ -97,15 +99,22 @@ class FakeEngine:
     def decode(self, data):
         return tuple(json.loads(data))
 
+    reach = 60 * SECOND
+
     def read(self, state, now):
         if state is None:
-            return Computed(tuple(Value(name, "NOT_FOUND", None, None) for name in ("count", "total")), 2**62, now)
+            nothing = (FeatureValue(name, None, FeatureStatus.NOT_FOUND, None, None) for name in ("count", "total"))
+            return Reading(tuple(nothing), 2**62)
         count, total, newest = state
         end = newest + self.ttl * SECOND
-        fresh = now <= end
-        status = "PRESENT" if fresh else "OUTSIDE_MAX_AGE"
+        status = FeatureStatus.PRESENT if now <= end else FeatureStatus.OUTSIDE_MAX_AGE
+        pairs = (("count", count), ("total", total))
+        values = tuple(FeatureValue(name, float(value), status, max(now - newest, 0), newest) for name, value in pairs)
+        return Reading(values, end + 1 if now <= end else 2**62)
+
+    def at(self, reading, now):
         values = (
-            Value("count", status, float(count) if fresh else None, newest),
-            Value("total", status, float(total) if fresh else None, newest),
+            value if value.event_time is None else replace(value, age_us=max(now - value.event_time, 0))
+            for value in reading.values
         )
-        return Computed(values, end + 1 if fresh else 2**62, now - self.ttl * SECOND)
+        return Reading(tuple(values), reading.until_us)

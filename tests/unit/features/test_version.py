@@ -5,10 +5,11 @@ import json
 import numpy as np
 import pytest
 
+from skerry_core.features.apply import RawEvents
 from skerry_edge.events.follow import Place
-from skerry_edge.features.clock import UNKNOWN, Clock, Reading, anchor_of, moment
+from skerry_edge.features.clock import UNKNOWN, Clock, Moments, anchor_of, moment
 from skerry_edge.features.note import VersionNote
-from skerry_edge.features.ports import Change, RawEvents
+from skerry_edge.features.ports import Change
 from skerry_edge.features.version import Version
 from tests.unit.features.fakes import SECOND, FakeEngine, FakeStore
 
@@ -49,7 +50,7 @@ def apply(version, node, *pairs, followed=None):
     return version.apply(events(node, *pairs), Place("e", 1), node.clock.read(), followed)
 
 
-def values(reading):
+def values(reading):  # an EntityReading
     return [(value.status, value.value) for value in reading.computed.values]
 
 
@@ -57,7 +58,7 @@ def test_reads_what_was_applied_before_and_after_a_commit():
     node = Node()
     version, store = make(node, hot_bytes=0)
     refused = apply(version, node, ("a", 2), ("b", 5), (None, 0), ("a", 3))
-    assert [(refusal.index, refusal.reason) for refusal in refused] == [(2, "FieldMissing")]
+    assert [(refusal.row, refusal.reason) for refusal in refused] == [(2, "FieldMissing")]
     for _ in range(2):
         assert values(version.read(["a"])) == [("PRESENT", 2.0), ("PRESENT", 5.0)]
         assert values(version.read(["c"])) == [("NOT_FOUND", None)] * 2
@@ -77,9 +78,9 @@ def test_a_reading_is_kept_until_its_time():
     node.passes(30)
     second = version.read(["a"])
     assert second.computed is first.computed
-    assert (second.age(0), first.age(0)) == (30 * SECOND, 0)
+    assert (second.whole.values[0].age_us, first.whole.values[0].age_us) == (30 * SECOND, 0)
     node.passes(31)
-    assert values(version.read(["a"]))[0] == ("OUTSIDE_MAX_AGE", None)
+    assert values(version.read(["a"]))[0] == ("OUTSIDE_MAX_AGE", 1.0)
 
 
 def test_who_was_not_heard_of_for_longest_is_evicted():
@@ -117,7 +118,7 @@ def test_taken_up_by_another_process():
     node.passes(20)
     for boot in (1, 2):
         again, _ = make(node, store=store, boot=boot, kept=kept)
-        assert again.read(["a"]).age(0) == 20 * SECOND
+        assert again.read(["a"]).whole.values[0].age_us == 20 * SECOND
 
 
 @pytest.mark.parametrize("jump", [-86_400, -30, 30, 86_400])
@@ -128,7 +129,7 @@ def test_a_jump_of_the_wall_clock_changes_no_age(jump):
     node.passes(40)
     version.read(["a"])
     node.wall += jump * SECOND
-    assert version.read(["a"]).age(0) == 40 * SECOND
+    assert version.read(["a"]).whole.values[0].age_us == 40 * SECOND
     node.passes(40)
     assert values(version.read(["a"]))[0][0] == "OUTSIDE_MAX_AGE"
 
@@ -162,7 +163,7 @@ def test_a_clock_set_back_between_boots_makes_nothing_fresh():
     ],
 )
 def test_anchors(wall, followed, expected):
-    assert anchor_of(T, Reading(wall, 1000), followed) == expected
+    assert anchor_of(T, Moments(wall, 1000), followed) == expected
 
 
 @pytest.mark.parametrize(
@@ -177,4 +178,4 @@ def test_anchors(wall, followed, expected):
     ],
 )
 def test_moments(anchor, same_boot, wall, expected):
-    assert moment(T, anchor, same_boot=same_boot, now=Reading(wall, 1000)) == expected
+    assert moment(T, anchor, same_boot=same_boot, now=Moments(wall, 1000)) == expected

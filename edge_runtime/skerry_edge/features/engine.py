@@ -1,0 +1,90 @@
+"""The engine port over `skerry_core.features`."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import timedelta
+
+from pydantic import ValidationError
+
+from skerry_core.errors import UserMustActError
+from skerry_core.features.apply import RawEvents, apply
+from skerry_core.features.definition import Aggregation, FeatureSetDocument
+from skerry_core.features.entity_key import entity_key
+from skerry_core.features.plan import Plan, compile_set
+from skerry_core.features.read import FeatureStatus, Reading, read
+from skerry_core.features.state import EntityState
+from skerry_core.features.vector import Vector, vector
+from skerry_edge.features.ports import Applied, StateSource
+
+_MICROSECOND = timedelta(microseconds=1)
+
+
+class CoreEngine:
+    """One version of a set, compiled."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        features = plan.document.features
+        self.reach = max(feature.window.size for feature in features) // _MICROSECOND
+        self._recency = frozenset(each.name for each in features if each.aggregation is Aggregation.RECENCY)
+
+    @property
+    def document(self) -> FeatureSetDocument:
+        return self._plan.document
+
+    def key(self, entity: Sequence[str]) -> bytes:
+        return entity_key(entity)
+
+    def apply(self, events: RawEvents, states: StateSource) -> Applied:
+        asked = _Asked(states.get)
+        found = apply(self._plan, events, asked)
+        return Applied({key: asked[key] for key in found.changed}, found.refusals, found.late, found.undecided)
+
+    def encode(self, state: EntityState) -> bytes:
+        return state.encode(self._plan)
+
+    def decode(self, data: bytes) -> EntityState:
+        return EntityState.decode(self._plan, data)
+
+    def read(self, state: EntityState | None, now: int) -> Reading:
+        return read(self._plan, state, now)
+
+    def at(self, reading: Reading, now: int) -> Reading:
+        values = []
+        for value in reading.values:
+            if value.event_time is None:
+                values.append(value)
+                continue
+            age = max(now - value.event_time, 0)
+            recent = value.name in self._recency and value.status is FeatureStatus.PRESENT
+            values.append(replace(value, age_us=age, value=age / 1e6 if recent else value.value))
+        return Reading(tuple(values), reading.until_us)
+
+    def vector(self, reading: Reading, names: Sequence[str]) -> Vector:
+        return vector(self._plan, reading, names)
+
+
+class _Asked(dict[bytes, EntityState]):
+    """States that are fetched when the engine looks whether they are there."""
+
+    def __init__(self, get: Callable[[bytes], EntityState | None]) -> None:
+        super().__init__()
+        self._get = get
+
+    def __contains__(self, key: object) -> bool:
+        if super().__contains__(key):
+            return True
+        state = self._get(key) if isinstance(key, bytes) else None
+        if state is None:
+            return False
+        self[key] = state  # type: ignore[index]
+        return True
+
+
+def compiled(data: bytes) -> CoreEngine:
+    """The engine of a document's bytes. UserMustActError `FeatureSetInvalid`, UnsupportedSchemaError."""
+    try:
+        document = FeatureSetDocument.model_validate_json(data)
+    except ValidationError as error:
+        raise UserMustActError("FeatureSetInvalid", f"not a FeatureSet's document: {str(error)[:300]}") from error
+    return CoreEngine(compile_set(document))
