@@ -97,6 +97,13 @@ class Activator:
         )
 
     @property
+    def residents(self) -> tuple[Resident, ...]:
+        """Every release in memory."""
+        return tuple(
+            resident for by_digest in tuple(self._residents.values()) for resident in tuple(by_digest.values())
+        )
+
+    @property
     def observed_serial(self) -> Serial | None:
         """Serial of the assignment in force."""
         document = self._authority.document

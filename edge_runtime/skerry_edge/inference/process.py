@@ -14,11 +14,14 @@ from skerry_edge.events.identity import Owner
 from skerry_edge.events.keeper import LogKeeper
 from skerry_edge.events.logs import EventLogs
 from skerry_edge.events.settings import StreamSettings
+from skerry_edge.features.clock import Clock
+from skerry_edge.features.metrics import FeatureCollector
 from skerry_edge.http.server import BodyBudget, HttpServer
 from skerry_edge.inference.activator import Activator
 from skerry_edge.inference.authority import Authority, load_anchors
 from skerry_edge.inference.clock import steady_clock
 from skerry_edge.inference.config import Config
+from skerry_edge.inference.features import Needed, make_features
 from skerry_edge.inference.intent import IntentFile, boot_id
 from skerry_edge.inference.kept import KeptFiles
 from skerry_edge.inference.loader import Loader
@@ -65,10 +68,13 @@ async def serve(config: Config, errors: ErrorClasses) -> None:
     metrics = Metrics(logs, errors)
     routes = Routes()
     authority = Authority(anchors, config.site, store, state)
+    clock, needed = Clock(), Needed(authority)
+    features = make_features(state, boot, logs, store, needed, clock)
+    metrics.registry.register(FeatureCollector(features, clock))
     activator = Activator(
         store=store,
         authority=authority,
-        loader=Loader(store, anchors.verifier, OnnxBackend()),
+        loader=Loader(store, anchors.verifier, OnnxBackend(), features.standing),
         judge=judge,
         kept=KeptFiles(state / "activation"),
         quarantine=QuarantineFile(state / "quarantine.json"),
@@ -77,7 +83,8 @@ async def serve(config: Config, errors: ErrorClasses) -> None:
         steady=steady_clock(),
         put_aside=RollbackLog(rollbacks, metrics).put_aside,
     )
-    predictor = Predictor(config.site, config.node, predictions, metrics)
+    needed.activator = activator
+    predictor = Predictor(config.site, config.node, predictions, metrics, features)
     workers = Workers("inference", threads=_THREADS, pending=_MAX_PENDING)
     stop = asyncio.Event()
 
@@ -87,7 +94,7 @@ async def serve(config: Config, errors: ErrorClasses) -> None:
     bodies = BodyBudget()
     oip = HttpServer(OipService(routes, predictor, workers, metrics, ready).handle, error_body, bodies)
     reporter = Reporter(config.site, config.node, activator, predictor, logs, store)
-    status = StatusService(reporter, metrics, alive=lambda: activator.alive, ready=ready)
+    status = StatusService(reporter, metrics, alive=lambda: activator.alive, ready=ready, features=features)
     own = HttpServer(status.handle, plain_error, bodies)
     policy = SitePolicy(
         config.store / "blobs",
@@ -106,6 +113,7 @@ async def serve(config: Config, errors: ErrorClasses) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     activator.start()
+    features.start()
     keeper.start()
     http_port = await oip.start(HOST, config.http_port)
     status_port = await own.start(HOST, config.status_port)
@@ -115,6 +123,7 @@ async def serve(config: Config, errors: ErrorClasses) -> None:
     _log.info("draining")
     await asyncio.gather(oip.stop(_DRAIN_SECONDS), ingest.stop(_DRAIN_SECONDS))
     await asyncio.to_thread(activator.stop)
+    await asyncio.to_thread(features.stop)
     await asyncio.to_thread(keeper.stop)
     await asyncio.to_thread(logs.close)
     await own.stop(1.0)

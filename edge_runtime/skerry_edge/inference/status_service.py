@@ -3,11 +3,16 @@
 import asyncio
 from collections.abc import Callable
 from http import HTTPStatus
+from urllib.parse import unquote
 
+from skerry_edge.features.features import Features
 from skerry_edge.http.message import Request, Response
+from skerry_edge.inference.features import entity_features
 from skerry_edge.inference.metrics import CONTENT_TYPE, Metrics
 from skerry_edge.inference.report import Reporter
 
+_FEATURES = "/v1/features/"
+_SET_AND_ENTITY = 3
 _TEXT = "text/plain; charset=utf-8"
 
 
@@ -20,12 +25,19 @@ class StatusService:
     """Answers probes in the event loop; what reads the disk or many counters runs in a thread."""
 
     def __init__(
-        self, reporter: Reporter, metrics: Metrics, *, alive: Callable[[], bool], ready: Callable[[], bool]
+        self,
+        reporter: Reporter,
+        metrics: Metrics,
+        *,
+        alive: Callable[[], bool],
+        ready: Callable[[], bool],
+        features: Features | None = None,
     ) -> None:
         self._reporter = reporter
         self._metrics = metrics
         self._alive = alive
         self._ready = ready
+        self._features = features
 
     async def handle(self, request: Request) -> Response:  # noqa: PLR0911 - one for each path
         """Answer any request."""
@@ -42,6 +54,12 @@ class StatusService:
                 return Response(HTTPStatus.OK, await asyncio.to_thread(self._reporter.status))
             case "/evidence":
                 return Response(HTTPStatus.OK, await asyncio.to_thread(self._reporter.evidence))
+            case path if path.startswith(_FEATURES) and self._features is not None:
+                # An entity of several parts takes as many segments.
+                parts = [unquote(part) for part in path.removeprefix(_FEATURES).split("/")]
+                if len(parts) >= _SET_AND_ENTITY:
+                    return entity_features(self._features, parts[0], parts[1], tuple(parts[2:]))
+                return plain_error(HTTPStatus.NOT_FOUND, "say /v1/features/{namespace}/{set}/{entity}")
             case _:
                 return plain_error(HTTPStatus.NOT_FOUND, "no such path")
 

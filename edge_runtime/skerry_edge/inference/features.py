@@ -1,0 +1,97 @@
+"""The feature store as the serving process puts it together, and how a node's own port tells of it."""
+
+import time
+from collections.abc import Callable
+from http import HTTPStatus
+from pathlib import Path
+
+import msgspec
+
+from skerry_api.v1alpha1.syncpolicy import DEAD_LETTER
+from skerry_core.features.definition import MAX_DOCUMENT_BYTES
+from skerry_core.sync_policy.defaults import BUILT_IN_STREAMS
+from skerry_edge.events.logs import EventLogs
+from skerry_edge.events.segment import boot_hash
+from skerry_edge.events.settings import StreamSettings
+from skerry_edge.features.clock import Clock
+from skerry_edge.features.engine import compiled
+from skerry_edge.features.features import Features
+from skerry_edge.features.letters import LetterBox
+from skerry_edge.features.materializer import Sources
+from skerry_edge.features.needs import Needs
+from skerry_edge.http.message import Response
+from skerry_edge.inference.activator import Activator  # noqa: TC001 - an attribute, of use to readers
+from skerry_edge.inference.authority import Authority
+from skerry_edge.inference.store_folder import StoreFolder
+
+
+class Needed:
+    """What the releases of this node need; told who to ask once they are there."""
+
+    def __init__(self, authority: Authority) -> None:
+        self._authority = authority
+        self.activator: Activator | None = None
+
+    def __call__(self) -> Needs:
+        """Versions that the assignment names, and those of every release in memory."""
+        document, activator = self._authority.document, self.activator
+        digests = {ref.digest for ref in document.feature_sets} if document is not None else set()
+        if activator is not None:
+            digests |= {bound.feature_set.digest for each in activator.residents for bound in each.manifest.features}
+        certain = document is not None and activator is not None and activator.started and activator.ready
+        return Needs(frozenset(digests), certain)
+
+
+def make_features(
+    state: Path, boot: str, logs: EventLogs, store: StoreFolder, needs: Callable[[], Needs], clock: Clock
+) -> Features:
+    """The store of features below `state`; nothing is opened before its thread starts."""
+    policy = BUILT_IN_STREAMS[DEAD_LETTER]
+
+    def box() -> LetterBox:
+        log = logs.open(StreamSettings(DEAD_LETTER, policy.tier.rank, policy.max_age, policy.max_bytes))
+        return LetterBox(logs.directory(DEAD_LETTER), log, lambda: time.time_ns() // 1000)
+
+    sources = Sources(
+        logs=logs.directory(DEAD_LETTER).parent,
+        boot=boot_hash(boot),
+        needs=needs,
+        document=lambda digest: store.blob(digest, MAX_DOCUMENT_BYTES),
+        compiled=compiled,
+    )
+    return Features(state / "features", sources, box, clock)
+
+
+def entity_features(features: Features, namespace: str, name: str, entity: tuple[str, ...]) -> Response:
+    """Every version's features of an entity, as JSON; 404 if no version of the set is computed here."""
+    found = []
+    for course in features.courses():
+        document = course.version.engine.document
+        if (document.namespace, document.name) != (namespace, name):
+            continue
+        try:
+            reading = features.read(course.version.digest, entity)
+        except ValueError as error:
+            return Response(HTTPStatus.BAD_REQUEST, f"{error}\n".encode(), "text/plain; charset=utf-8")
+        if reading is None:
+            continue
+        found.append(
+            {
+                "version": document.version,
+                "digest": course.version.digest,
+                "warm": course.warm,
+                "applied": {"epoch": reading.applied.epoch, "seq": reading.applied.seq},
+                "features": [
+                    {
+                        "name": value.name,
+                        "status": value.status,
+                        "value": value.value,
+                        "ageSeconds": None if value.age_us is None else value.age_us / 1e6,
+                    }
+                    for value in reading.whole.values
+                ],
+            }
+        )
+    if not found:
+        return Response(HTTPStatus.NOT_FOUND, b"no such feature set is computed here\n", "text/plain; charset=utf-8")
+    return Response(HTTPStatus.OK, msgspec.json.encode({"set": f"{namespace}/{name}", "versions": found}))
