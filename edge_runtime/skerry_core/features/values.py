@@ -33,13 +33,8 @@ class Window:
     def merged(self, slot: int) -> Any:
         """One slot of all panes together, None if nothing counted. Shared by the features of the window."""
         if slot not in self._merged:
-            merge = self._slots[slot].accumulator.merge
-            total: Any = None
-            for _, pane in self.panes:
-                value = pane[slot]
-                if value is not None:
-                    total = value if total is None else merge(total, value)
-            self._merged[slot] = total
+            held = [pane[slot] for _, pane in self.panes if pane[slot] is not None]
+            self._merged[slot] = self._slots[slot].accumulator.fold(held) if held else None
         return self._merged[slot]
 
 
@@ -92,7 +87,7 @@ def quotient(numerator: int, denominator: int) -> float:
     try:
         return numerator / denominator
     except OverflowError:
-        return math.copysign(_LARGEST, numerator)
+        return _LARGEST if numerator > 0 else -_LARGEST
 
 
 def deviation(count: int, total: int, squares: int) -> float:
