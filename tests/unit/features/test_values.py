@@ -156,6 +156,19 @@ def test_a_ttl_ends_a_reading_too():
     assert read(short, states[KEY], until).values[0].status is FeatureStatus.OUTSIDE_MAX_AGE
 
 
+def test_a_decay_that_leaves_nothing_leaves_the_newest():
+    quick = plan([feature("ewma", "Ewma", halfLife="1ms")])
+    events = [event({"rms": 5.0}, T0), event({"rms": 2.0}, T0 + MINUTE), event({"rms": 4.0}, T0 + MINUTE)]
+    assert values(quick, events, T0 + 9 * MINUTE)["ewma"].value == 3.0
+
+
+@pytest.mark.parametrize(("kind", "expected"), [("Distinct", 3.0), ("TopK", (2.0, 1.0, 1.0))])
+def test_only_texts_booleans_and_finite_numbers_have_an_identity(kind, expected):
+    odd = plan([feature("f", kind, "rms < 0.0 ? dyn(v) : rms > 9.0 ? dyn(1.0 / 0.0) : dyn(rms)", k=3)])
+    events = [event({"rms": x, "v": [1, 2, 3]}, T0) for x in (1.0, 1.0, 2.0, 0.5, -1.0, 10.0)]
+    assert values(odd, events)["f"].value == expected
+
+
 def test_every_aggregation_is_here():
     assert {entry["aggregation"] for entry in ALL} == set(Aggregation)
     assert len(document().features) == len(ALL)
