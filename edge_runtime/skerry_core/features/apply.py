@@ -21,7 +21,10 @@ from skerry_core.features.state import EntityState, Pane, tolerance
 
 @dataclass(frozen=True)
 class RawEvents:
-    """n events in the log's order: bodies as stored; int64 [n] each, in microseconds, of when it happened and came."""
+    """n events in the log's order: bodies as stored; int64 [n] each, in microseconds, of when it happened and came.
+
+    Columns are held beside the bodies, eight bytes and more a value, so bound a batch by its bytes, too.
+    """
 
     bodies: Sequence[bytes]
     time: Integers

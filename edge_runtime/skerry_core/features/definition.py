@@ -34,7 +34,10 @@ Expression = Annotated[str, StringConstraints(min_length=1, max_length=1024)]
 
 
 class FieldType(StrEnum):
-    """Type of a field; a number that isn't finite, or that the type can't hold exactly, is refused."""
+    """Type of a field; a number that isn't finite, or an integer of more than 64 bits, is refused.
+
+    Int64 takes `5.0` for 5. Texts have at most 256 characters.
+    """
 
     FLOAT64 = "Float64"
     INT64 = "Int64"
@@ -44,7 +47,12 @@ class FieldType(StrEnum):
 
 
 class Aggregation(StrEnum):
-    """How a window's values become a feature."""
+    """How a window's values become a feature.
+
+    Numbers are computed with as float64: integers beyond 2^53 and sums are rounded once, and what lies beyond its range
+    becomes the largest float64. Booleans are 1 and 0. Count, Rate and Health are 0, rather than NOT_FOUND, for an
+    entity whose newest event is no older than `ttl`. Distinct and TopK tell texts, numbers and booleans apart.
+    """
 
     COUNT = "Count"
     SUM = "Sum"
@@ -82,7 +90,10 @@ class OnStale(StrEnum):
 
 
 class Entity(ApiModel):
-    """A part of the key: a path in the event (`source`, `subject`, `data.press`) to a text or an integer."""
+    """A part of the key: a path in the event (`source`, `subject`, `data.press`) to a text or an integer.
+
+    An integer is the same key as its decimal text; see `entity_key`.
+    """
 
     name: FieldName
     path: Path
@@ -126,10 +137,12 @@ class FeatureWindow(ApiModel):
 class Feature(ApiModel):
     """One feature. `value` and `filter` are CEL over the fields' names; without `filter` every event counts.
 
-    Parameters by aggregation: `quantile` (Quantile, in [0, 1]; within 1 % of the value), `buckets` (Histogram, upper
-    bounds, ascending; the feature is a vector of len + 1 counts), `k` (TopK), `half_life` (Ewma), `interval` (Health:
-    how often an event is expected; the feature is the share of them that came, at most 1), `length` (Embedding…).
-    Recency is in seconds; Rate is events a second. `ttl` is how long after its newest event a value is PRESENT.
+    Parameters by aggregation: `quantile` (Quantile, in [0, 1]; the lower one, within 1 %), `buckets` (Histogram, upper
+    bounds, ascending; the feature is a vector of len + 1 counts), `k` (TopK; the feature is a vector of the k largest
+    counts, descending), `half_life` (Ewma), `interval` (Health: how often an event is expected; the feature is the
+    share of them that came, at most 1), `length` (Embedding…).
+    Std is that of a population. Recency is in seconds; Rate is events a second. Without a `default` a stale feature is
+    rejected, whatever `on_stale` says. `ttl` is how long after its newest event a value is PRESENT.
     """
 
     name: FeatureName

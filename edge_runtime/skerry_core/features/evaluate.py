@@ -36,7 +36,7 @@ class Evaluation:
                 present = _present(self._raw(plan.value))
             case ColumnKind.IDENTITY:
                 raw = self._raw(plan.value)
-                values, present = hashes(raw), _present(raw)
+                values, present = hashes(raw)
             case ColumnKind.VECTOR:
                 values, present = _vectors(self._raw(plan.value), plan.length)
         if present is not None:

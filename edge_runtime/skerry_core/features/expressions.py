@@ -13,6 +13,23 @@ import cel
 from skerry_core.errors import UserMustActError
 
 MAX_LENGTH = 1024
+# What the library knows without its extensions, and what gives the same on every node and every day.
+_FUNCTIONS = frozenset(
+    {
+        *("bytes", "double", "duration", "dyn", "int", "string", "timestamp", "uint"),
+        *("size", "contains", "startsWith", "endsWith", "matches"),
+        *("getDate", "getDayOfMonth", "getDayOfWeek", "getDayOfYear", "getFullYear", "getMonth"),
+        *("getHours", "getMinutes", "getSeconds", "getMilliseconds"),
+    }
+)
+_NAME = re.compile(r"[A-Za-z_]\w*")
+RESERVED = frozenset(
+    {
+        *("as", "break", "const", "continue", "else", "false", "for", "function", "if", "import", "in", "let"),
+        *("loop", "namespace", "null", "package", "return", "true", "var", "void", "while"),
+    }
+)
+"""Words of CEL, which can't be fields: https://github.com/google/cel-spec/blob/master/doc/langdef.md#syntax."""
 # Each of these would run as often as a vector is long, and nested ones for minutes.
 _LOOP = re.compile(r"\.\s*(?:all|exists|exists_one|map|filter)\s*\(")
 
@@ -34,9 +51,13 @@ class Expression:
             raise _invalid(feature, "loops over a value are not allowed")
         try:
             program = cel.compile(text)
-            used = set(program.references()["variables"])
+            references = program.references()
         except (ValueError, TypeError, RuntimeError, RecursionError) as error:
             raise _invalid(feature, str(error)[:300]) from error
+        used = set(references["variables"])
+        functions = {name for name in references["functions"] if _NAME.fullmatch(name)}
+        if unknown := functions - _FUNCTIONS:
+            raise _invalid(feature, f"there is no function {', '.join(sorted(unknown))}")
         if unknown := used - fields:
             raise _invalid(feature, f"{', '.join(sorted(unknown))} is no field; there are {', '.join(sorted(fields))}")
         if not used:

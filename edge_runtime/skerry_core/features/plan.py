@@ -22,7 +22,7 @@ from skerry_core.features.definition import (
     FieldType,
     WindowKind,
 )
-from skerry_core.features.expressions import Expression
+from skerry_core.features.expressions import RESERVED, Expression
 from skerry_core.features.normalize import Normalizer
 
 # Panes beyond what windows reach back, so that a few absurd times cost no window anything.
@@ -67,22 +67,21 @@ class PanePlan:
 class FeaturePlan:
     """How a feature is read: `pane` is the index of its PanePlan, `slots` the places of its parts in a pane.
 
-    The first slot is the tally of its column. `panes` is the window's length in panes; `ttl` is in microseconds.
-    `weights[i]` is what a pane counts that lies i panes back (Ewma alone).
+    The first slot is the tally of its column. `panes` is the window's length in panes; `size` is it in microseconds,
+    as are `ttl` and `interval` (Health alone). `weights[i]` is what a pane counts that lies i panes back (Ewma alone).
     """
 
     feature: Feature
     pane: int
     slots: tuple[int, ...]
     panes: int
+    tumbling: bool
+    size: int
     ttl: int
+    interval: int = 0
     weights: tuple[float, ...] = ()
 
-    @property
-    def tumbling(self) -> bool:
-        return self.feature.window.kind is WindowKind.TUMBLING
-
-    @property
+    @cached_property
     def width(self) -> int:
         """How many columns of a model's input the feature takes."""
         match self.feature.aggregation:
@@ -158,6 +157,8 @@ class _Compiler:
     def __init__(self, document: FeatureSetDocument) -> None:
         self.fields = {source.name: source for source in document.fields}
         self.names = frozenset(self.fields)
+        if reserved := self.names & RESERVED:
+            raise UserMustActError("FeatureSetInvalid", f"{', '.join(sorted(reserved))} means something in expressions")
         self.columns: dict[ColumnPlan, int] = {}
         self.expressions: dict[str, Expression] = {}
         self.panes: dict[int, _Pane] = {}
@@ -172,8 +173,17 @@ class _Compiler:
         pane.keep = max(pane.keep, reach + _SPARE_PANES)
         kinds = (Kind.TALLY, *PARTS[feature.aggregation])
         slots = tuple(pane.slot(self.columns[column], kind, feature, column.length) for kind in kinds)
-        ttl = feature.ttl // _MICROSECOND
-        return FeaturePlan(feature, pane.number, slots, panes, ttl, self._weights(feature, panes))
+        return FeaturePlan(
+            feature=feature,
+            pane=pane.number,
+            slots=slots,
+            panes=panes,
+            tumbling=feature.window.kind is WindowKind.TUMBLING,
+            size=feature.window.size // _MICROSECOND,
+            ttl=feature.ttl // _MICROSECOND,
+            interval=0 if feature.interval is None else feature.interval // _MICROSECOND,
+            weights=self._weights(feature, panes),
+        )
 
     def _column(self, feature: Feature) -> ColumnPlan:
         name, aggregation = feature.name, feature.aggregation
@@ -196,8 +206,11 @@ class _Compiler:
                 raise _invalid(name, f"{aggregation} can't be of field {source.name}")
             if kind is ColumnKind.NUMBER and source.type is FieldType.STRING:
                 raise _invalid(name, f"{aggregation} can't be of text")
+        condition = self._expression(feature.filter, name)
+        if condition in self.fields and self.fields[condition].type is not FieldType.BOOL:
+            raise _invalid(name, f"field {condition} is no condition")
         length = feature.length or 0 if kind is ColumnKind.VECTOR else 0
-        column = ColumnPlan(kind, value, self._expression(feature.filter, name), length)
+        column = ColumnPlan(kind, value, condition, length)
         self.columns.setdefault(column, len(self.columns))
         return column
 

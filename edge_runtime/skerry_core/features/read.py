@@ -12,17 +12,15 @@ Nothing is cached here. What OnStale.RECOMPUTE asks of a server is to read anew,
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, TypeAlias
+from typing import Any
 
 from skerry_core.features.definition import Aggregation
 from skerry_core.features.plan import FeaturePlan, Plan
 from skerry_core.features.state import EntityState, Pane
-from skerry_core.features.values import Window, value_of
+from skerry_core.features.values import Value, Window, value_of
 
 FOREVER = (1 << 63) - 1
 _ZERO_IS_AN_ANSWER = frozenset({Aggregation.COUNT, Aggregation.RATE, Aggregation.HEALTH})
-
-Value: TypeAlias = float | tuple[float, ...] | None
 
 
 class FeatureStatus(StrEnum):
@@ -41,7 +39,7 @@ class FeatureValue:
     """
 
     name: str
-    value: Value
+    value: Value | None
     status: FeatureStatus
     age_us: int | None
     event_time: int | None
@@ -69,13 +67,13 @@ def read(plan: Plan, state: EntityState | None, now_us: int) -> Reading:
         first, end, change = _bounds(plan, feature, now_us)
         window = windows.get((feature.pane, first, end))
         if window is None:
-            window = Window(plan.panes[feature.pane].slots, _within(state.panes[feature.pane], first, end), end - 1)
+            window = Window(plan.panes[feature.pane].slots, _within(state.panes[feature.pane], first, end))
             windows[feature.pane, first, end] = window
         value = _read(feature, state, window, end, now_us)
         values.append(value)
-        until = min(until, change)
         if value.status is FeatureStatus.PRESENT and value.event_time is not None:
-            until = min(until, value.event_time + feature.ttl + 1)
+            change = min(change, value.event_time + feature.ttl + 1)
+        until = min(until, change)
     return Reading(tuple(values), until)
 
 
@@ -83,9 +81,9 @@ def _bounds(plan: Plan, feature: FeaturePlan, now: int) -> tuple[int, int, int]:
     """A window's first pane, the one after its last, and when they will be others."""
     length = plan.panes[feature.pane].length
     if feature.tumbling:
-        size = length * feature.panes
-        end = now // size * feature.panes
-        return end - feature.panes, end, (now // size + 1) * size
+        over = now // feature.size
+        end = over * feature.panes
+        return end - feature.panes, end, (over + 1) * feature.size
     end = now // length + 1
     return end - feature.panes, end, end * length
 

@@ -2,9 +2,8 @@
 
 import math
 import sys
-from collections.abc import Sequence
-from datetime import timedelta
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
 
 from skerry_core.features.accumulators.counts import largest
 from skerry_core.features.accumulators.distinct import estimate
@@ -17,74 +16,30 @@ from skerry_core.features.state import Pane
 
 _UNIT = 1 << UNIT_BITS
 _SECOND = 1_000_000
-_MICROSECOND = timedelta(microseconds=1)
 _LARGEST = sys.float_info.max
+
+Value: TypeAlias = float | tuple[float, ...]
 
 
 class Window:
-    """The panes of one window in the order of time, by number; `last` is the number of the newest it could hold."""
+    """The panes of one window in the order of time, by number."""
 
-    def __init__(self, slots: Sequence[Slot], panes: Sequence[tuple[int, Pane]], last: int) -> None:
+    def __init__(self, slots: Sequence[Slot], panes: Sequence[tuple[int, Pane]]) -> None:
         self._slots = slots
         self._merged: dict[int, Any] = {}
         self.panes = panes
-        self.last = last
 
     def merged(self, slot: int) -> Any:
         """One slot of all panes together, None if nothing counted. Shared by the features of the window."""
         if slot not in self._merged:
-            merge = self._slots[slot].accumulator.merge
-            total: Any = None
-            for _, pane in self.panes:
-                value = pane[slot]
-                if value is not None:
-                    total = value if total is None else merge(total, value)
-            self._merged[slot] = total
+            held = [pane[slot] for _, pane in self.panes if pane[slot] is not None]
+            self._merged[slot] = self._slots[slot].accumulator.fold(held) if held else None
         return self._merged[slot]
 
 
-def value_of(plan: FeaturePlan, window: Window, now: int) -> float | tuple[float, ...]:  # noqa: C901, PLR0911, PLR0912 - a table
+def value_of(plan: FeaturePlan, window: Window, now: int) -> Value:
     """The value of a feature in a window in which at least one event counts."""
-    feature = plan.feature
-    count, newest = window.merged(plan.slots[0])
-    size = feature.window.size // _MICROSECOND
-    parts = [window.merged(slot) for slot in plan.slots[1:]]
-    match feature.aggregation:
-        case Aggregation.COUNT:
-            return float(count)
-        case Aggregation.RATE:
-            return quotient(count * _SECOND, size)
-        case Aggregation.HEALTH:
-            assert feature.interval is not None
-            return min(1.0, quotient(count * (feature.interval // _MICROSECOND), size))
-        case Aggregation.RECENCY:
-            return quotient(max(0, now - newest), _SECOND)
-        case Aggregation.SUM:
-            return quotient(parts[0], _UNIT)
-        case Aggregation.MEAN:
-            return quotient(parts[0], count << UNIT_BITS)
-        case Aggregation.STD:
-            return deviation(count, parts[0], parts[1])
-        case Aggregation.EWMA:
-            return _ewma(plan, window)
-        case Aggregation.MIN | Aggregation.MAX:
-            return float(parts[0])
-        case Aggregation.FIRST | Aggregation.LAST:
-            return float(parts[0][1])
-        case Aggregation.QUANTILE:
-            assert feature.quantile is not None
-            return quantile(parts[0], feature.quantile)
-        case Aggregation.DISTINCT:
-            return estimate(parts[0])
-        case Aggregation.HISTOGRAM:
-            return tuple(float(bucket) for bucket in parts[0])
-        case Aggregation.TOP_K:
-            return largest(parts[0], feature.k or 1)
-        case Aggregation.EMBEDDING_LAST:
-            last: tuple[float, ...] = parts[0][1]
-            return last
-        case Aggregation.EMBEDDING_MEAN:
-            return tuple(quotient(*fraction) for fraction in mean(parts[0], count))
+    return _RULES[plan.feature.aggregation](plan, window, now)
 
 
 def quotient(numerator: int, denominator: int) -> float:
@@ -92,7 +47,7 @@ def quotient(numerator: int, denominator: int) -> float:
     try:
         return numerator / denominator
     except OverflowError:
-        return math.copysign(_LARGEST, numerator)
+        return _LARGEST if numerator > 0 else -_LARGEST
 
 
 def deviation(count: int, total: int, squares: int) -> float:
@@ -115,20 +70,107 @@ def deviation(count: int, total: int, squares: int) -> float:
     return quotient(root << shift, count) if shift >= 0 else quotient(root, count << -shift)
 
 
-def _ewma(plan: FeaturePlan, window: Window) -> float:
-    """Mean in which the values of a pane that lies i panes back count `weights[i]`, a half after each half-life."""
+def _ewma(plan: FeaturePlan, window: Window, _: int) -> float:
+    """Mean in which a pane's values count a half after each half-life: `weights[i]`, i panes before the newest.
+
+    Only the ratios of weights matter, so the newest pane that has any is as good as the one that is running.
+    """
     tally, slot = plan.slots
+    panes = [(number, pane[tally][0], pane[slot]) for number, pane in window.panes if pane[tally] is not None]
+    newest = panes[-1][0]
     numerator = denominator = 0
-    for number, pane in window.panes:
-        if pane[tally] is not None:
-            mantissa, exponent = _integer(plan.weights[window.last - number])
-            weight = mantissa << exponent
-            numerator += weight * pane[slot]
-            denominator += weight * pane[tally][0]
-    return quotient(numerator, denominator << UNIT_BITS) if denominator else 0.0
+    for number, count, total in panes:
+        mantissa, exponent = _integer(plan.weights[newest - number])
+        weight = mantissa << exponent
+        numerator += weight * total
+        denominator += weight * count
+    return quotient(numerator, denominator << UNIT_BITS)
 
 
 def _integer(weight: float) -> tuple[int, int]:
     """A weight in [0, 1] as an integer in units of 2^-1074."""
     numerator, denominator = weight.as_integer_ratio()
     return numerator, UNIT_BITS - (denominator.bit_length() - 1)
+
+
+def _count(plan: FeaturePlan, window: Window, _: int) -> float:
+    return float(window.merged(plan.slots[0])[0])
+
+
+def _rate(plan: FeaturePlan, window: Window, _: int) -> float:
+    return quotient(window.merged(plan.slots[0])[0] * _SECOND, plan.size)
+
+
+def _health(plan: FeaturePlan, window: Window, _: int) -> float:
+    return min(1.0, quotient(window.merged(plan.slots[0])[0] * plan.interval, plan.size))
+
+
+def _recency(plan: FeaturePlan, window: Window, now: int) -> float:
+    return quotient(max(0, now - window.merged(plan.slots[0])[1]), _SECOND)
+
+
+def _sum(plan: FeaturePlan, window: Window, _: int) -> float:
+    return quotient(window.merged(plan.slots[1]), _UNIT)
+
+
+def _mean(plan: FeaturePlan, window: Window, _: int) -> float:
+    return quotient(window.merged(plan.slots[1]), window.merged(plan.slots[0])[0] << UNIT_BITS)
+
+
+def _std(plan: FeaturePlan, window: Window, _: int) -> float:
+    tally, total, squares = plan.slots
+    return deviation(window.merged(tally)[0], window.merged(total), window.merged(squares))
+
+
+def _extreme(plan: FeaturePlan, window: Window, _: int) -> float:
+    value: float = window.merged(plan.slots[1])
+    return value
+
+
+def _edge(plan: FeaturePlan, window: Window, _: int) -> Value:
+    value: Value = window.merged(plan.slots[1])[1]
+    return value
+
+
+def _quantile(plan: FeaturePlan, window: Window, _: int) -> float:
+    assert plan.feature.quantile is not None
+    return quantile(window.merged(plan.slots[1]), plan.feature.quantile)
+
+
+def _distinct(plan: FeaturePlan, window: Window, _: int) -> float:
+    return estimate(window.merged(plan.slots[1]))
+
+
+def _histogram(plan: FeaturePlan, window: Window, _: int) -> Value:
+    return tuple(float(count) for count in window.merged(plan.slots[1]))
+
+
+def _top(plan: FeaturePlan, window: Window, _: int) -> Value:
+    return largest(window.merged(plan.slots[1]), plan.width)
+
+
+def _vector_mean(plan: FeaturePlan, window: Window, _: int) -> Value:
+    tally, total = plan.slots
+    return tuple(quotient(*part) for part in mean(window.merged(total), window.merged(tally)[0]))
+
+
+_RULES: Mapping[Aggregation, Callable[[FeaturePlan, Window, int], Value]] = {
+    Aggregation.COUNT: _count,
+    Aggregation.SUM: _sum,
+    Aggregation.MEAN: _mean,
+    Aggregation.MIN: _extreme,
+    Aggregation.MAX: _extreme,
+    Aggregation.STD: _std,
+    Aggregation.LAST: _edge,
+    Aggregation.FIRST: _edge,
+    Aggregation.RECENCY: _recency,
+    Aggregation.RATE: _rate,
+    Aggregation.EWMA: _ewma,
+    Aggregation.DISTINCT: _distinct,
+    Aggregation.QUANTILE: _quantile,
+    Aggregation.HISTOGRAM: _histogram,
+    Aggregation.TOP_K: _top,
+    Aggregation.HEALTH: _health,
+    Aggregation.EMBEDDING_LAST: _edge,
+    Aggregation.EMBEDDING_MEAN: _vector_mean,
+}

@@ -6,6 +6,7 @@ from typing import TypeAlias
 
 import numpy as np
 
+from skerry_core.features.accumulators.protocol import Accumulator
 from skerry_core.features.columns import Column, Groups
 
 MAX_VALUES = 512
@@ -15,7 +16,7 @@ Common: TypeAlias = tuple[bool, Mapping[int, int]]
 
 
 @dataclass(frozen=True)
-class Buckets:
+class Buckets(Accumulator):
     """Values are len(bounds) + 1 counts; a value belongs to the first bound that reaches as high."""
 
     bounds: tuple[float, ...]
@@ -41,7 +42,7 @@ class Buckets:
 
 
 @dataclass(frozen=True)
-class ByValue:
+class ByValue(Accumulator):
     """Values are (whether some were left out, count by hash of value). What is counted is counted exactly.
 
     Which values are left out depends on which there are, not on their order: one that was left out has MAX_VALUES

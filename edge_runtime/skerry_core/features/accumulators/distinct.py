@@ -13,6 +13,7 @@ from typing import TypeAlias
 
 import numpy as np
 
+from skerry_core.features.accumulators.protocol import Accumulator
 from skerry_core.features.columns import Column, Groups
 
 PRECISION = 12
@@ -28,7 +29,7 @@ Value: TypeAlias = dict[int, int] | bytes
 
 
 @dataclass(frozen=True)
-class Distinct:
+class Distinct(Accumulator):
     """Values are the registers: those in use by number, or all as bytes when more than a quarter is in use."""
 
     def gather(self, column: Column, groups: Groups) -> list[Value]:

@@ -5,10 +5,12 @@ order doesn't matter, and a result is rounded once, when it is read. Groups are 
 is cut into limbs of 27, which int64 can add up by the million.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from skerry_core.features.accumulators.protocol import Accumulator
 from skerry_core.features.columns import Column, Floats, Groups, Integers
 
 UNIT_BITS = 1074
@@ -20,7 +22,7 @@ _INT64 = range(-(1 << 63), 1 << 63)
 
 
 @dataclass(frozen=True)
-class ExactSum:
+class ExactSum(Accumulator):
     """Values are integers: the sum in units of 2^-1074."""
 
     def gather(self, column: Column, groups: Groups) -> list[int]:
@@ -28,6 +30,9 @@ class ExactSum:
 
     def merge(self, one: int, other: int) -> int:
         return one + other
+
+    def fold(self, values: Sequence[int]) -> int:
+        return sum(values)
 
     def pack(self, value: int) -> list[int | bytes]:
         return pack_integer(value)
@@ -37,7 +42,7 @@ class ExactSum:
 
 
 @dataclass(frozen=True)
-class ExactSquares:
+class ExactSquares(Accumulator):
     """Values are integers: the sum of squares in units of 2^-2148."""
 
     def gather(self, column: Column, groups: Groups) -> list[int]:
@@ -45,6 +50,9 @@ class ExactSquares:
 
     def merge(self, one: int, other: int) -> int:
         return one + other
+
+    def fold(self, values: Sequence[int]) -> int:
+        return sum(values)
 
     def pack(self, value: int) -> list[int | bytes]:
         return pack_integer(value)

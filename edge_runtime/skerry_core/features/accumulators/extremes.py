@@ -1,14 +1,16 @@
 """The smallest and the largest value, and the first and the last one."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from skerry_core.features.accumulators.protocol import Accumulator
 from skerry_core.features.columns import Column, Floats, Groups
 
 
 @dataclass(frozen=True)
-class Smallest:
+class Smallest(Accumulator):
     """Values are floats."""
 
     def gather(self, column: Column, groups: Groups) -> list[float]:
@@ -18,6 +20,9 @@ class Smallest:
     def merge(self, one: float, other: float) -> float:
         return min(one, other)
 
+    def fold(self, values: Sequence[float]) -> float:
+        return min(values)
+
     def pack(self, value: float) -> float:
         return value
 
@@ -26,7 +31,7 @@ class Smallest:
 
 
 @dataclass(frozen=True)
-class Largest:
+class Largest(Accumulator):
     """Values are floats."""
 
     def gather(self, column: Column, groups: Groups) -> list[float]:
@@ -36,6 +41,9 @@ class Largest:
     def merge(self, one: float, other: float) -> float:
         return max(one, other)
 
+    def fold(self, values: Sequence[float]) -> float:
+        return max(values)
+
     def pack(self, value: float) -> float:
         return value
 
@@ -44,7 +52,7 @@ class Largest:
 
 
 @dataclass(frozen=True)
-class First:
+class First(Accumulator):
     """Values are (time in microseconds, value): the smallest of the oldest time, so arrival doesn't break ties."""
 
     def gather(self, column: Column, groups: Groups) -> list[tuple[int, float]]:
@@ -52,6 +60,9 @@ class First:
 
     def merge(self, one: tuple[int, float], other: tuple[int, float]) -> tuple[int, float]:
         return min(one, other)
+
+    def fold(self, values: Sequence[tuple[int, float]]) -> tuple[int, float]:
+        return min(values)
 
     def pack(self, value: tuple[int, float]) -> tuple[int, float]:
         return value
@@ -61,7 +72,7 @@ class First:
 
 
 @dataclass(frozen=True)
-class Last:
+class Last(Accumulator):
     """Values are (time in microseconds, value): the largest of the newest time, so arrival doesn't break ties."""
 
     def gather(self, column: Column, groups: Groups) -> list[tuple[int, float]]:
@@ -69,6 +80,9 @@ class Last:
 
     def merge(self, one: tuple[int, float], other: tuple[int, float]) -> tuple[int, float]:
         return max(one, other)
+
+    def fold(self, values: Sequence[tuple[int, float]]) -> tuple[int, float]:
+        return max(values)
 
     def pack(self, value: tuple[int, float]) -> tuple[int, float]:
         return value

@@ -1,5 +1,7 @@
 """What every accumulator is: the part of a pane that one or more features are computed from."""
 
+from collections.abc import Sequence
+from functools import reduce
 from typing import Any, Protocol
 
 from skerry_core.features.columns import Column, Groups
@@ -18,6 +20,10 @@ class Accumulator(Protocol):
     def merge(self, one: Any, other: Any) -> Any:
         """The value of all events of both."""
         ...
+
+    def fold(self, values: Sequence[Any]) -> Any:
+        """The value of all events of at least one: what `merge` comes to, where that can be had quicker."""
+        return reduce(self.merge, values)
 
     def pack(self, value: Any) -> Any:
         """A canonical form out of integers, floats, bytes and lists."""

@@ -11,18 +11,20 @@ six decades.
 """
 
 import math
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
 
+from skerry_core.features.accumulators.protocol import Accumulator
 from skerry_core.features.columns import Column, Groups
 
 MAX_BUCKETS = 1024
 _PER_OCTAVE = 50
-# The smallest float64 is 2^-1074: bucket 1 begins at half of it.
-_LOWEST = -1075
+# The smallest float64 is 2^-1074: there bucket 1 begins.
+_LOWEST = -1074
 _SPAN = 1 << 18
 
 Counts: TypeAlias = Mapping[int, int]
@@ -30,7 +32,7 @@ Value: TypeAlias = tuple[int, Counts]
 
 
 @dataclass(frozen=True)
-class Sketch:
+class Sketch(Accumulator):
     """Values are (times halved, count by bucket). Bucket 0 is zero; negative values mirror the positive ones."""
 
     def gather(self, column: Column, groups: Groups) -> list[Value]:
@@ -95,18 +97,15 @@ def _halve(counts: Counts, times: int) -> Counts:
 
 
 def _representative(bucket: int, halved: int) -> float:
+    """Computed at the lower bound's exponent, so that the ends of the range of floats are like the rest."""
     if not bucket:
         return 0.0
     first = abs(bucket) - 1 << halved
-    low, high = _bound(first), _bound(first + (1 << halved))
-    return math.copysign(low * (high / (low / 2 + high / 2)), bucket)
-
-
-def _bound(index: int) -> float:
-    """Lower bound of a bucket, index from 0; the largest float where there is no larger one."""
-    octave, inner = divmod(index, _PER_OCTAVE)
-    mantissa, exponent = 1 + inner / _PER_OCTAVE, octave + _LOWEST
-    if exponent > 1023:  # noqa: PLR2004 - the largest of a float64
-        return math.ldexp(1 - 2**-53, 1024)
-    # Where half the smallest float would be zero, that float stands for it.
-    return math.ldexp(mantissa, exponent) or math.ldexp(1, -1074)
+    octave, inner = divmod(first, _PER_OCTAVE)
+    octaves, outer = divmod(first + (1 << halved), _PER_OCTAVE)
+    low, high = 1 + inner / _PER_OCTAVE, math.ldexp(1 + outer / _PER_OCTAVE, octaves - octave)
+    try:
+        size = math.ldexp(2 * low * high / (low + high), octave + _LOWEST)
+    except OverflowError:
+        size = sys.float_info.max
+    return math.copysign(size, bucket)

@@ -8,13 +8,14 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from skerry_core.features.accumulators.exact import UNIT_BITS, add_up, pack_integer, unpack_integer
+from skerry_core.features.accumulators.protocol import Accumulator
 from skerry_core.features.columns import Column, Groups
 
 Sum: TypeAlias = tuple[int, tuple[int, ...]]
 
 
 @dataclass(frozen=True)
-class VectorSum:
+class VectorSum(Accumulator):
     """Values are (exponent, components): component i of the sum is components[i] * 2^(exponent - 1074), exactly.
 
     The exponent is the largest with which all components are whole, so that they are short.
@@ -45,7 +46,7 @@ class VectorSum:
 
 
 @dataclass(frozen=True)
-class VectorLast:
+class VectorLast(Accumulator):
     """Values are (time in microseconds, vector): the largest in order of components of the newest time."""
 
     length: int
