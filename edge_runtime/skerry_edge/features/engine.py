@@ -26,7 +26,7 @@ class CoreEngine:
         self._plan = plan
         features = plan.document.features
         self.reach = max(feature.window.size for feature in features) // _MICROSECOND
-        self._recency = frozenset(each.name for each in features if each.aggregation is Aggregation.RECENCY)
+        self.recency = frozenset(each.name for each in features if each.aggregation is Aggregation.RECENCY)
 
     @property
     def document(self) -> FeatureSetDocument:
@@ -56,7 +56,7 @@ class CoreEngine:
                 values.append(value)
                 continue
             age = max(now - value.event_time, 0)
-            recent = value.name in self._recency and value.status is FeatureStatus.PRESENT
+            recent = value.name in self.recency and value.status is FeatureStatus.PRESENT
             values.append(replace(value, age_us=age, value=age / 1e6 if recent else value.value))
         return Reading(tuple(values), reading.until_us)
 

@@ -111,6 +111,10 @@ class Features:
             return Standing.NOT_READY, "the feature store is just being opened"
         return materializer.standing(digest)
 
+    def warm(self) -> frozenset[str]:
+        """Digests of the versions that have caught up."""
+        return frozenset(course.version.digest for course in self.courses() if course.warm)
+
     def courses(self) -> Iterable[Course]:
         """Every version's."""
         materializer = self._materializer

@@ -57,6 +57,11 @@ class Engine(Protocol):
     def vector(self, reading: Reading, names: Sequence[str]) -> Vector: ...
 
     @property
+    def recency(self) -> frozenset[str]:
+        """Features whose values are other at every moment."""
+        ...
+
+    @property
     def reach(self) -> int:
         """Length of the longest window in µs."""
         ...

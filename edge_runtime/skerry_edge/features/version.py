@@ -6,12 +6,13 @@ One thread applies and commits; any may read. A reading stays until its time or 
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 
 from skerry_core.features.apply import RawEvents
 from skerry_core.features.normalize import Refusal
 from skerry_core.features.read import Reading
+from skerry_core.features.vector import Vector
 from skerry_edge.events.follow import Place
 from skerry_edge.features.clock import Clock, Moments, anchor_of, moment
 from skerry_edge.features.note import EntityRecord, fit
@@ -44,6 +45,16 @@ class EntityReading:
     computed: Reading
     now: int
     applied: Place
+    vectors: dict[tuple[str, ...], Vector] = field(default_factory=dict)
+
+    def vector(self, names: tuple[str, ...]) -> Vector:
+        """These features as a row of a model's input; made once for all readings that `computed` holds for."""
+        if not self.engine.recency.isdisjoint(names):
+            return self.engine.vector(self.whole, names)
+        found = self.vectors.get(names)
+        if found is None:
+            found = self.vectors[names] = self.engine.vector(self.computed, names)
+        return found
 
     @property
     def whole(self) -> Reading:
@@ -98,7 +109,7 @@ class Version:
         self._bytes = sum(self._sizes.values())
         self._hot: dict[bytes, Live] = {}
         self._dirty: dict[bytes, Live | None] = {}
-        self._readings: dict[bytes, tuple[Live, Reading]] = {}
+        self._readings: dict[bytes, tuple[Live, Reading, dict[tuple[str, ...], Vector]]] = {}
         self._lock = threading.Lock()
 
     @property
@@ -184,10 +195,10 @@ class Version:
         name = fit(self.engine.key(entity))
         found = self._readings.get(name)
         if found is not None:
-            live, computed = found
+            live, computed, vectors = found
             now = self._moment(live)
             if now < computed.until_us:
-                return EntityReading(self.engine, computed, now, self.applied)
+                return EntityReading(self.engine, computed, now, self.applied, vectors)
         return self._compute(name)
 
     def _compute(self, name: bytes) -> EntityReading:
@@ -200,8 +211,9 @@ class Version:
             computed = self.engine.read(live.state, now)
             if len(self._readings) >= MAX_READINGS:
                 self._readings.pop(next(iter(self._readings)))
-            self._readings[name] = (live, computed)
-        return EntityReading(self.engine, computed, now, applied)
+            vectors: dict[tuple[str, ...], Vector] = {}
+            self._readings[name] = (live, computed, vectors)
+        return EntityReading(self.engine, computed, now, applied, vectors)
 
     def _moment(self, live: Live) -> int:
         if live.anchor is not None and live.same_boot:

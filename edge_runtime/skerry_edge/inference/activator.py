@@ -53,10 +53,12 @@ class Activator:
         routes: Routes,
         steady: Callable[[], datetime],
         put_aside: Callable[[ModelKey, BadRelease], None],
+        warm: Callable[[], frozenset[str]] = frozenset,
     ) -> None:
         """Take the parts; nothing is read or loaded before `start`.
 
-        `steady` is the clock of evidence; `put_aside` hears of each release that is never tried again here, and why.
+        `steady` is the clock of evidence; `put_aside` hears of each release that is never tried again here, and why;
+        `warm` tells which versions of feature sets a challenger needn't wait for.
         """
         self._store = store
         self._authority = authority
@@ -68,12 +70,13 @@ class Activator:
         self._routes = routes
         self._steady = steady
         self._put_aside = put_aside
+        self._warm = warm
         self._durable = DurableQueue()
         self._loading = Workers("loader", threads=1, pending=64)
         self._residents: dict[ModelKey, dict[str, Resident]] = {}
         self._restrictions: dict[str, frozenset[str]] = {}
         self._denied: frozenset[str] = frozenset()
-        self._stamp: Stamp | None = None
+        self._stamp: tuple[Stamp, frozenset[str]] | None = None
         self._inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="activator", daemon=True)
@@ -180,7 +183,7 @@ class Activator:
     def _poll(self, *, due: bool) -> None:
         """See what changed in the store folder; `due`: try again whatever failed before."""
         self._durable.retry()
-        stamp = self._store.stamp()
+        stamp = (self._store.stamp(), self._warm())
         if stamp == self._stamp and not due and self.started:
             return
         self._stamp = stamp

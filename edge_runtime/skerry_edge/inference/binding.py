@@ -122,8 +122,10 @@ def _vector(
     binding: FeatureInput, document: FeatureSetDocument, reading: EntityReading
 ) -> tuple[Floats, tuple[str, ...]]:
     """The input's columns, and the features that gave their defaults."""
-    found = reading.engine.vector(reading.whole, binding.features)
-    if found.rejected and (binding.on_rejected is not OnRejected.DEFAULTS or not np.isfinite(found.values).all()):
+    found = reading.vector(binding.features)
+    if not found.rejected:
+        return found.values, found.defaulted
+    if binding.on_rejected is not OnRejected.DEFAULTS or not np.isfinite(found.values).all():
         value = next(each for each in reading.whole.values if each.name == found.rejected[0])
         age = "it has no event" if value.age_us is None else f"its newest event is {value.age_us / 1e6:.1f} s old"
         message = f"feature {value.name} of {document.namespace}/{document.name} is {value.status}: {age}"

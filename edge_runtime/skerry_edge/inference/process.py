@@ -82,6 +82,7 @@ async def serve(config: Config, errors: ErrorClasses) -> None:
         routes=routes,
         steady=steady_clock(),
         put_aside=RollbackLog(rollbacks, metrics).put_aside,
+        warm=features.warm,
     )
     needed.activator = activator
     predictor = Predictor(config.site, config.node, predictions, metrics, features)

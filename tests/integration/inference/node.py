@@ -25,9 +25,12 @@ from skerry_core.assignment.document import (
     ReleaseRef,
     RuntimeTemplate,
 )
+from skerry_core.bundle.manifest import Manifest
 from skerry_core.bundle.package import package_model
 from skerry_core.bundle.signing import sign_manifest
+from skerry_core.canonical import canonical_json
 from skerry_core.durable import write_file
+from skerry_core.features.definition import FeatureInput, FeatureSetRef
 from skerry_core.trust.assignment import seal_assignment
 from skerry_core.trust.keys import generate_key_pair
 from skerry_core.trust.policy import Binding, PolicyDocument, SignerIdentity
@@ -100,14 +103,25 @@ class Node:
     def blob_path(self, digest: str) -> Path:
         return self.store / "blobs" / "sha256" / digests.hex_of(digest)
 
-    def release(self, version: str, model: bytes, *, signer: str = AUTHOR, name: str = "har") -> ReleaseRef:
-        """Package, sign and bring a release to the node's store folder."""
+    def release(
+        self,
+        version: str,
+        model: bytes,
+        *,
+        signer: str = AUTHOR,
+        name: str = "har",
+        features: tuple[FeatureInput, ...] = (),
+    ) -> ReleaseRef:
+        """Package, sign and bring a release to the node's store folder; `features` fill its inputs."""
         folder = self._bundles / f"{name}-{version}-{digests.of_bytes(model)[-8:]}"
         folder.parent.mkdir(exist_ok=True)
         file = folder.parent / f"{folder.name}.onnx"
         file.write_bytes(model)
         package_model(file, folder, model=name, version=version, created_at=datetime.now(UTC))
         manifest = (folder / "manifest.json").read_bytes()
+        if features:
+            packaged = Manifest.model_validate_json(manifest)
+            manifest = canonical_json(packaged.model_copy(update={"features": features}))
         signature = sign_manifest(
             manifest,
             model=name,
@@ -138,6 +152,7 @@ class Node:
         serial: int | None = None,
         site: str = "site-a",
         sync_policy: str | None = None,
+        feature_sets: tuple[FeatureSetRef, ...] = (),
     ) -> str:
         if serial is None:
             self._serial += 1
@@ -162,6 +177,7 @@ class Node:
             sync_policy=sync_policy,
             runtime=RuntimeTemplate.model_validate({"image": "edge", "resources": {}}),
             models=models,
+            feature_sets=feature_sets,
             removals=removals,
         )
         return seal_assignment(document, self.hub_key.private_pem)

@@ -100,6 +100,7 @@ class FakeEngine:
         return tuple(json.loads(data))
 
     reach = 60 * SECOND
+    recency = frozenset()
 
     def read(self, state, now):
         if state is None:
