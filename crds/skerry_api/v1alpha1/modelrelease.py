@@ -3,13 +3,20 @@
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import ConfigDict, Field, StringConstraints
 
-from skerry_api.v1alpha1.cel import immutable
+from skerry_api.v1alpha1.cel import Rule, immutable, rules
 from skerry_api.v1alpha1.condition import Status
 from skerry_api.v1alpha1.fields import ApiModel, Digest, Measured, Message, Name, ObjectMeta, SemVer, Timestamp
 
 _WHY = "a release is one signed version; create a new ModelRelease instead"
+MAX_FEATURE_SETS = 8
+# On the whole spec, as a rule on an optional field isn't checked when the field comes or goes.
+_SAME_FEATURES = Rule(
+    "has(self.featureSets) == has(oldSelf.featureSets)"
+    " && (!has(self.featureSets) || self.featureSets == oldSelf.featureSets)",
+    f"spec.featureSets can't be changed: {_WHY}",
+)
 
 
 class ReleasePhase(StrEnum):
@@ -24,7 +31,18 @@ class ReleasePhase(StrEnum):
     REFUSED = "Refused"
 
 
+class FeatureSetVersion(ApiModel):
+    """One version of a FeatureSet in the release's namespace."""
+
+    name: Name
+    """Name of the FeatureSet."""
+    version: SemVer
+    """Its version, such as 1.2.0."""
+
+
 class ModelReleaseSpec(ApiModel):
+    model_config = ConfigDict(json_schema_extra=rules(_SAME_FEATURES))
+
     model: Annotated[Name, Field(json_schema_extra=immutable(f"spec.model can't be changed: {_WHY}"))]
     """Name of the Model, in this namespace, that this is a version of. Can't be changed."""
     version: Annotated[SemVer, Field(json_schema_extra=immutable(f"spec.version can't be changed: {_WHY}"))]
@@ -37,6 +55,17 @@ class ModelReleaseSpec(ApiModel):
     """Where `skerry push` put the bundle, such as s3://skerry/models/har/1.4.0. Can't be changed."""
     digest: Annotated[Digest, Field(json_schema_extra=immutable(f"spec.digest can't be changed: {_WHY}"))]
     """Digest of the signed manifest, as `skerry push` prints it. Can't be changed."""
+    feature_sets: Annotated[
+        tuple[FeatureSetVersion, ...],
+        Field(
+            max_length=MAX_FEATURE_SETS,
+            json_schema_extra={
+                "x-kubernetes-list-type": "map",
+                "x-kubernetes-list-map-keys": ["name", "version"],
+            },
+        ),
+    ] = ()
+    """FeatureSets that the signed manifest names, each with the version the model was trained on. Can't be changed."""
     model_format: Literal["onnx"] = "onnx"
     """Format of the model file: onnx."""
     paused: bool = False

@@ -81,7 +81,7 @@ class AssignmentDocument(ApiModel):
 
     `trust_policy` and `sync_policy` are digests of blobs: of a sealed envelope, and of the canonical bytes of a
     `SyncPolicyDocument`. Without a sync policy nodes go on with the last one that they had, and with the default one
-    if they never had any.
+    if they never had any. `feature_sets` are those that the approved and target releases were trained on, each once.
     """
 
     site: Name
@@ -89,7 +89,7 @@ class AssignmentDocument(ApiModel):
     issued_at: Timestamp
     trust_policy: Digest
     sync_policy: Digest | None = None
+    feature_sets: tuple[FeatureSetRef, ...] = ()
     runtime: RuntimeTemplate
     models: tuple[ModelAssignment, ...]
-    feature_sets: tuple[FeatureSetRef, ...] = ()
     removals: tuple[Name, ...] = ()

@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import Field, StringConstraints
 
 from skerry_api.v1alpha1.fields import ApiModel, Digest, Fraction, Name, SemVer, Timestamp
-from skerry_core.features.definition import FeatureInput
+from skerry_core.features.definition import FeatureInput, FeatureSetRef
 
 REFERENCE_MEDIA_TYPE = "application/vnd.skerry.bundle.v1+json"
 PREDICATE_TYPE = "https://skerry.dev/model-manifest/v1"
@@ -89,6 +89,14 @@ class Manifest(ApiModel):
     runtime: Runtime
     features: Annotated[tuple[FeatureInput, ...], Field(max_length=64)] = ()
     notes: str = ""
+
+    def feature_sets(self) -> tuple[FeatureSetRef, ...]:
+        """The feature sets that the inputs are filled from, each once, in the order of the inputs."""
+        return tuple(dict.fromkeys(each.feature_set for each in self.features))
+
+    def feature_set_digests(self) -> tuple[str, ...]:
+        """The documents of these sets."""
+        return tuple(dict.fromkeys(each.digest for each in self.feature_sets()))
 
 
 class BlobRef(ApiModel):

@@ -26,6 +26,7 @@ def essential(
             digests |= {release.digest, release.signature}
             manifest = manifests.get(release.digest)
             if manifest is not None:
+                digests.update(manifest.feature_set_digests())
                 digests.update(file.digest for file in manifest.files)
     return frozenset(digests)
 

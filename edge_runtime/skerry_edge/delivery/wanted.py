@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from skerry_core.assignment.document import AssignmentDocument, ReleaseRef
 from skerry_core.bundle.manifest import MAX_MANIFEST_BYTES, MAX_SIGNATURE_BYTES, Manifest
+from skerry_core.features.definition import MAX_DOCUMENT_BYTES as MAX_FEATURE_SET_BYTES
 from skerry_core.sync_policy.document import MAX_DOCUMENT_BYTES
 from skerry_core.trust.policy_envelope import MAX_ENVELOPE_BYTES
 from skerry_edge.delivery.gc import Keep
@@ -25,20 +26,25 @@ def releases(document: AssignmentDocument, quarantined: Iterable[str] = ()) -> I
 
 
 def wanted(document: AssignmentDocument, manifests: Manifests, quarantined: Iterable[str] = ()) -> tuple[Wanted, ...]:
-    """Blobs to have, in the order to fetch them: both policies, then each release's manifest, signature and files.
+    """Blobs to have, in the order to fetch them: both policies, feature sets, then each release's own.
 
-    A manifest's files are unknown until it is there, so this is asked again after each download.
+    A release's own are its manifest, its signature and its files. Feature sets come before, as they have a log to catch
+    up with before a model can use them. A manifest's files are unknown until it is
+    there, so this is asked again after each download.
     """
     blobs = [Wanted(document.trust_policy, MAX_ENVELOPE_BYTES)]
     if document.sync_policy is not None:
         blobs.append(Wanted(document.sync_policy, MAX_DOCUMENT_BYTES))
+    blobs += [Wanted(each.digest, MAX_FEATURE_SET_BYTES) for each in document.feature_sets]
     for release in releases(document, quarantined):
         blobs.append(Wanted(release.digest, MAX_MANIFEST_BYTES))
         blobs.append(Wanted(release.signature, MAX_SIGNATURE_BYTES))
         manifest = manifests.get(release.digest)
         if manifest is not None:
+            # The assignment names them too, unless the hub couldn't read the manifest just then.
+            blobs += [Wanted(digest, MAX_FEATURE_SET_BYTES) for digest in manifest.feature_set_digests()]
             blobs += [Wanted(file.digest, file.size, file.size) for file in manifest.files]
-    return tuple(blobs)
+    return tuple(dict.fromkeys(blobs))
 
 
 def keep(
@@ -63,5 +69,6 @@ def keep(
         if manifest is None:
             complete = False
         else:
+            digests.update(manifest.feature_set_digests())
             digests.update(file.digest for file in manifest.files)
     return Keep(frozenset(digests), complete)

@@ -62,7 +62,9 @@ class LmdbStore:
         self._reading = threading.Lock()
         died = self._opening.exists()
         self._opening.touch()
-        if died or _is_short(self._path):
+        if died and not _was_begun(self._path):
+            (self._path / "data.mdb").unlink(missing_ok=True)
+        elif died or _is_short(self._path):
             _check(self._path)
         file = self._path / "data.mdb"
         there = file.stat().st_size if file.is_file() else 0
@@ -201,6 +203,15 @@ def _check(path: Path) -> None:
         raise StoreDamagedError(f"{path} isn't sound: {error}") from error
     if problems:
         raise StoreDamagedError(f"{path} isn't sound: {problems[0]}")
+
+
+def _was_begun(path: Path) -> bool:
+    """Whether anything was written: a process that died while it made the file leaves it empty."""
+    try:
+        with (path / "data.mdb").open("rb") as file:
+            return any(file.read(_META))
+    except FileNotFoundError:
+        return False
 
 
 def _is_short(path: Path) -> bool:

@@ -9,8 +9,10 @@ from skerry_core.assignment.document import (
     AnalysisLimits,
     AssignmentDocument,
     ModelAssignment,
+    ReleaseRef,
     RuntimeTemplate,
 )
+from skerry_core.features.definition import FeatureSetRef
 from skerry_operator.hub.rollout.facts import SiteTarget
 from skerry_operator.hub.targets import ModelName
 
@@ -36,6 +38,7 @@ def compose(
     policies: Mapping[ModelName, ModelPolicy],
     trust_policy: str,
     sync_policy: str | None,
+    feature_sets: Mapping[str, tuple[FeatureSetRef, ...]],
     runtime: RuntimeTemplate,
     serial: Serial,
     now: datetime,
@@ -43,7 +46,8 @@ def compose(
     """The next document; the current one itself if nothing in it would change.
 
     Entries of models that are gone, or aren't for this site any more, stay as they are: only `removals` remove (law 2).
-    So does the sync policy while no published one claims the site (`sync_policy` is None).
+    So does the sync policy while no published one claims the site (`sync_policy` is None). `feature_sets` are those of
+    the releases by digest of the manifest; while one is missing there (it can't be read just now) no set is taken away.
     """
     entries = {(entry.namespace, entry.name): entry for entry in (current.models if current else ())}
     for name in entries.keys() | told.keys():
@@ -59,6 +63,7 @@ def compose(
         issued_at=now,
         trust_policy=trust_policy,
         sync_policy=sync_policy or (current.sync_policy if current else None),
+        feature_sets=_feature_sets(current, entries.values(), feature_sets),
         runtime=runtime,
         models=tuple(entries[name] for name in sorted(entries)),
         removals=current.removals if current else (),
@@ -78,6 +83,26 @@ def _entry(name: ModelName, policy: ModelPolicy, target: SiteTarget) -> ModelAss
         analysis=policy.analysis,
         quarantined=target.quarantined,
     )
+
+
+def releases_of(entries: Iterable[ModelAssignment]) -> tuple[ReleaseRef, ...]:
+    """The releases that entries name, each once, the approved ones first."""
+    entries = list(entries)
+    refs = [entry.approved for entry in entries] + [entry.target for entry in entries]
+    return tuple(dict.fromkeys(ref for ref in refs if ref is not None))
+
+
+def _feature_sets(
+    current: AssignmentDocument | None,
+    entries: Iterable[ModelAssignment],
+    known: Mapping[str, tuple[FeatureSetRef, ...]],
+) -> tuple[FeatureSetRef, ...]:
+    needed = releases_of(entries)
+    refs = [each for release in needed for each in known.get(release.digest, ())]
+    if current is not None and any(release.digest not in known for release in needed):
+        refs += current.feature_sets
+    by_digest = {each.digest: each for each in refs}
+    return tuple(sorted(by_digest.values(), key=lambda each: (each.namespace, each.name, each.digest)))
 
 
 def same(one: AssignmentDocument, other: AssignmentDocument) -> bool:

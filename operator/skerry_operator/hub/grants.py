@@ -79,12 +79,15 @@ class GrantKeeper:
         """Everything that serving a release takes; read once, as a digest's content never changes."""
         if (files := self._files.get(release.digest)) is None:
             manifest = Manifest.model_validate_json(read_blob(self._store, release.digest, MAX_MANIFEST_BYTES))
-            files = self._files[release.digest] = frozenset(entry.digest for entry in manifest.files)
+            files = self._files[release.digest] = frozenset(
+                (*manifest.feature_set_digests(), *(entry.digest for entry in manifest.files))
+            )
         return files | {release.digest, release.signature}
 
 
 def _policies(document: AssignmentDocument) -> set[str]:
-    return {digest for digest in (document.trust_policy, document.sync_policy) if digest is not None}
+    sets = (each.digest for each in document.feature_sets)
+    return {digest for digest in (document.trust_policy, document.sync_policy, *sets) if digest is not None}
 
 
 def _releases(document: AssignmentDocument) -> set[ReleaseRef]:

@@ -12,6 +12,7 @@ from skerry_core.trust.verifier import ReleaseVerifier
 from skerry_operator.hub.inventory import Inventory, Key
 from skerry_operator.hub.status import StatusWriter
 from skerry_operator.hub.targets import ModelName, Targets
+from skerry_operator.hub.trained_on import FeatureSetReader
 from skerry_operator.kube.api import KubeApi
 
 
@@ -61,6 +62,7 @@ class Hub:
 
     kube: KubeApi
     store: Store
+    trained_on: FeatureSetReader
     verifier: ReleaseVerifier
     grants: S3GrantIssuer | None
     inventory: Inventory

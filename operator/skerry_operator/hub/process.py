@@ -32,6 +32,7 @@ from skerry_operator.hub.reconcile.site import SiteReconciler
 from skerry_operator.hub.reconcile.sync_policy import reconcile_sync_policy
 from skerry_operator.hub.reconcile.trust_policy import recall, reconcile_trust_policy
 from skerry_operator.hub.status import StatusWriter
+from skerry_operator.hub.trained_on import FeatureSetReader
 from skerry_operator.hub.workqueue import WorkQueue
 from skerry_operator.kube.api import JsonObject, KubeApi
 from skerry_operator.kube.resources import (
@@ -64,9 +65,11 @@ class HubProcess:
     def __init__(self, config: HubConfig, kube: KubeApi, now: Callable[[], datetime]) -> None:
         self.queue: WorkQueue[Key] = WorkQueue(self._reconcile)
         inventory = Inventory(_public_of(config.hub_key), now)
+        store = config.open_store()
         self.hub = Hub(
             kube=kube,
-            store=config.open_store(),
+            store=store,
+            trained_on=FeatureSetReader(store),
             verifier=ReleaseVerifier(config.trusted_root),
             grants=config.grant_issuer(),
             inventory=inventory,

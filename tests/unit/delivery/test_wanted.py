@@ -1,7 +1,9 @@
 import pytest
 
 from skerry_core import digest
-from skerry_core.bundle.manifest import MAX_MANIFEST_BYTES, MAX_SIGNATURE_BYTES
+from skerry_core.bundle.manifest import MAX_MANIFEST_BYTES, MAX_SIGNATURE_BYTES, Manifest
+from skerry_core.features.definition import MAX_DOCUMENT_BYTES as MAX_FEATURE_SET_BYTES
+from skerry_core.features.definition import FeatureInput, FeatureSetRef
 from skerry_core.sync_policy.document import MAX_DOCUMENT_BYTES
 from skerry_core.trust.policy_envelope import MAX_ENVELOPE_BYTES
 from skerry_edge.delivery.wanted import keep, wanted
@@ -74,3 +76,34 @@ def test_a_quarantined_release_that_inference_has_let_go_of_is_not_kept():
 )
 def test_nothing_may_go_while_anything_is_unknown(document, activation, manifests):
     assert not keep(document, activation, manifests).complete
+
+
+def on_features(release: Release, feature_set: str) -> Manifest:
+    ref = FeatureSetRef(namespace="factory", name="vibration", version="1.0.0", digest=feature_set)
+    given = FeatureInput(input="x", feature_set=ref, features=("rms_mean",))
+    return release.manifest.model_copy(update={"features": (given,)})
+
+
+SET, OLDER_SET = digest.of_bytes(b"a feature set"), digest.of_bytes(b"an older one")
+
+
+def test_feature_sets_come_before_the_models_files():
+    manifests = MANIFESTS | {NEW.ref.digest: on_features(NEW, SET)}
+    manifest, signature, *files = NEW.blobs
+    assert digests(wanted(assignment(NEW), manifests)) == [POLICY_DIGEST, manifest, signature, SET, *files]
+
+
+def test_what_the_assignment_names_comes_before_the_manifests():
+    ref = FeatureSetRef(namespace="factory", name="vibration", version="1.0.0", digest=SET)
+    document = assignment(NEW).model_copy(update={"feature_sets": (ref,)})
+    manifests = MANIFESTS | {NEW.ref.digest: on_features(NEW, SET)}
+    blobs = wanted(document, manifests)
+    assert digests(blobs) == [POLICY_DIGEST, SET, *NEW.blobs]
+    assert blobs[1].limit == MAX_FEATURE_SET_BYTES
+    assert SET in keep(document, (), {}).digests
+
+
+def test_the_sets_of_what_serves_are_kept():
+    manifests = MANIFESTS | {OLD.ref.digest: on_features(OLD, OLDER_SET)}
+    assert OLDER_SET in keep(assignment(NEW), (OLD.ref,), manifests).digests
+    assert OLDER_SET not in keep(assignment(NEW), (), manifests).digests

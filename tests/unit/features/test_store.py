@@ -113,3 +113,13 @@ def test_who_died_while_opening_leaves_a_note(tmp_path, sound):
     else:
         with pytest.raises(StoreDamagedError):
             LmdbStore(tmp_path)
+
+
+@pytest.mark.parametrize("left", [b"", bytes(8192)])
+def test_who_died_while_making_the_file_leaves_nothing_to_check(tmp_path, left):
+    (tmp_path / "lmdb").mkdir()
+    (tmp_path / "lmdb" / "data.mdb").write_bytes(left)
+    (tmp_path / "opening").touch()
+    store = LmdbStore(tmp_path)
+    assert store.notes() == {}
+    store.close()

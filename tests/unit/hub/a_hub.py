@@ -6,6 +6,7 @@ from skerry_core.trust.keys import generate_key_pair
 from skerry_operator.hub.hub import Hub
 from skerry_operator.hub.inventory import Inventory
 from skerry_operator.hub.status import StatusWriter
+from skerry_operator.hub.trained_on import FeatureSetReader
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 HUB_KEY, POLICY_KEY = generate_key_pair(), generate_key_pair()
@@ -17,6 +18,7 @@ def make_hub(kube, store, queued=None):
     return Hub(
         kube=kube,
         store=store,
+        trained_on=FeatureSetReader(store),
         verifier=None,
         grants=None,
         inventory=inventory,

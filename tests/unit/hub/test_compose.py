@@ -6,6 +6,7 @@ from skerry_api.v1alpha1.model import Analysis
 from skerry_api.v1alpha1.siteassignment import Serial
 from skerry_api.v1alpha1.siteclass import RuntimeResources
 from skerry_core.assignment.document import AssignmentDocument, RuntimeTemplate
+from skerry_core.features.definition import FeatureSetRef
 from skerry_core.trust.assignment import open_assignment, seal_assignment
 from skerry_core.trust.keys import generate_key_pair
 from skerry_operator.hub.compose import ModelPolicy, compose, next_serial, target_of
@@ -26,6 +27,7 @@ def composed(current: AssignmentDocument | None = None, **changes) -> Assignment
         "policies": {HAR: POLICY},
         "trust_policy": DIGEST,
         "sync_policy": None,
+        "feature_sets": {},
         "runtime": RuntimeTemplate(image="skerry-edge:0.1.0", resources=RuntimeResources()),
         "serial": Serial(incarnation=1, n=current.serial.n + 1 if current else 1),
         "now": NOW,
@@ -99,3 +101,33 @@ def test_a_document_read_back_from_its_envelope_needs_no_rewriting():
 )
 def test_serials_only_grow(seen, expected):
     assert next_serial(1, seen).key() == (1, expected)
+
+
+def a_set(name: str, digit: str) -> FeatureSetRef:
+    return FeatureSetRef(namespace="factory", name=name, version="1.0.0", digest=f"sha256:{digit * 64}")
+
+
+VIBRATION, HEAT = a_set("vibration", "1"), a_set("heat", "2")
+
+
+def sets_of(*given: tuple[str, tuple[FeatureSetRef, ...]]) -> dict[str, tuple[FeatureSetRef, ...]]:
+    return {told(version).target.digest: sets for version, sets in given}
+
+
+def test_the_sets_of_approved_and_target_releases_are_named_once_each():
+    sets = sets_of(("1.0.0", (VIBRATION,)), ("1.1.0", (VIBRATION, HEAT)))
+    document = composed(told={HAR: told("1.1.0", "1.0.0")}, feature_sets=sets)
+    assert document.feature_sets == (HEAT, VIBRATION)
+
+
+def test_a_set_that_no_release_needs_any_more_goes():
+    first = composed(told={HAR: told("1.0.0")}, feature_sets=sets_of(("1.0.0", (VIBRATION,))))
+    second = composed(first, told={HAR: told("1.1.0")}, feature_sets=sets_of(("1.0.0", (VIBRATION,)), ("1.1.0", ())))
+    assert second.feature_sets == ()
+
+
+def test_no_set_goes_while_a_manifest_cant_be_read():
+    first = composed(told={HAR: told("1.0.0")}, feature_sets=sets_of(("1.0.0", (VIBRATION,))))
+    assert composed(first) is first
+    second = composed(first, told={HAR: told("1.1.0", "1.0.0")}, feature_sets=sets_of(("1.1.0", (HEAT,))))
+    assert second.feature_sets == (HEAT, VIBRATION)

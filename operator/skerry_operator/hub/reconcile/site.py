@@ -1,7 +1,10 @@
 """EdgeSite: its namespace and access, its signed assignment, its store grant, and what its report amounts to."""
 
+from collections.abc import Mapping
 from datetime import timedelta
 from functools import partial
+
+import structlog
 
 from skerry_api.conditions import Outcome, Stalled, Waiting
 from skerry_api.kinds import ASSIGNMENT_NAME
@@ -12,7 +15,8 @@ from skerry_api.v1alpha1.siteclass import RuntimeResources, SiteClass
 from skerry_api.v1alpha1.syncpolicy import SyncPolicy
 from skerry_core.assignment.document import AssignmentDocument, RuntimeTemplate
 from skerry_core.assignment.spec import spec_of
-from skerry_core.errors import UserMustActError, WaitError
+from skerry_core.errors import SkerryError, UserMustActError, WaitError
+from skerry_core.features.definition import FeatureSetRef
 from skerry_core.store.confinement import check_confinement
 from skerry_core.store.s3 import S3Store
 from skerry_core.trust.assignment import seal_assignment
@@ -22,14 +26,17 @@ from skerry_operator.hub.hub import Hub
 from skerry_operator.hub.inventory import Key
 from skerry_operator.hub.model_facts import name_of
 from skerry_operator.hub.rollout.defaults import EVIDENCE_MAX_AGE, analysis_limits, effective_model, effective_ring
+from skerry_operator.hub.rollout.facts import SiteTarget
 from skerry_operator.hub.rollout.ring_membership import ring_of, rings_of
 from skerry_operator.hub.served_names import claimed_by
 from skerry_operator.hub.site_namespace import SITE_ROLE, namespace_object, namespace_of, role_binding
 from skerry_operator.hub.site_status import site_status
 from skerry_operator.hub.sync_policy.claims import policy_for
+from skerry_operator.hub.targets import ModelName
 from skerry_operator.kube.errors import NotServedError
 from skerry_operator.kube.resources import NAMESPACES, ROLE_BINDINGS, SITE_ASSIGNMENTS
 
+_log = structlog.get_logger()
 _PATROL = 60.0
 _PATIENT = 10.0
 _LEAST = 0.2
@@ -102,6 +109,7 @@ class SiteReconciler:
             policies=self._policies(site),
             trust_policy=self._trust_policy(),
             sync_policy=self._sync_policy(site),
+            feature_sets=self._feature_sets(current, told),
             runtime=self._runtime(site),
             serial=next_serial(
                 self._hub.incarnation,
@@ -151,6 +159,20 @@ class SiteReconciler:
         """Digest of what the site's policy says, as far as it was published; a newer spec of it counts once it is."""
         policy = policy_for(site, self._hub.inventory.all(SyncPolicy))
         return policy.status.digest if policy else None
+
+    def _feature_sets(
+        self, current: AssignmentDocument | None, told: Mapping[ModelName, SiteTarget]
+    ) -> dict[str, tuple[FeatureSetRef, ...]]:
+        """By digest of the manifest, those that can be read: a store that is away must not hold a swap back up."""
+        targets = (*map(target_of, current.models if current else ()), *told.values())
+        refs = {ref for target in targets for ref in (target.approved, target.target) if ref is not None}
+        found = {}
+        for digest in {ref.digest for ref in refs}:
+            try:
+                found[digest] = self._hub.trained_on.of(digest)
+            except SkerryError as error:
+                _log.warning("manifest can't be read", digest=digest, reason=error.reason, message=str(error))
+        return found
 
     def _runtime(self, site: EdgeSite) -> RuntimeTemplate:
         site_class = self._hub.inventory.get(SiteClass, site.spec.site_class_name)
