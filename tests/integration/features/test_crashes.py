@@ -45,12 +45,9 @@ def test_killed_at_every_write_and_sync(faults, tmp_path, calls):
     assert kills > 20
 
 
-@pytest.mark.lab
-@pytest.mark.long
-@pytest.mark.parametrize("times", [60])
-def test_power_cuts(faults, tmp_path, times):
+def cut_the_power(folder, times):
     chance = random.Random(3)
-    with Disk(tmp_path, 64 << 20) as disk:
+    with Disk(folder, 64 << 20) as disk:
         root = disk.path / "node"
         root.mkdir()
         for turn in range(times):
@@ -64,3 +61,14 @@ def test_power_cuts(faults, tmp_path, times):
             if turn % 15 == 14:
                 shutil.rmtree(root)
                 root.mkdir()
+
+
+@pytest.mark.lab
+def test_power_cuts(faults, tmp_path):
+    cut_the_power(tmp_path, 6)
+
+
+@pytest.mark.lab
+@pytest.mark.long
+def test_sixty_power_cuts(faults, tmp_path):
+    cut_the_power(tmp_path, 60)
