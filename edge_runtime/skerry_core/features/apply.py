@@ -69,7 +69,7 @@ class _Batch:
 def apply(plan: Plan, events: RawEvents, states: MutableMapping[bytes, EntityState]) -> Applied:
     """Apply a batch. `states` is by entity key (see `entity_key`): what is there is changed, what is missing is added.
 
-    Nothing is changed if it raises; nothing in an event can make it raise.
+    Nothing in an event makes it raise. If it does (no memory), states may be half changed: read them again.
     """
     in_time = events.received - events.time <= plan.lateness
     taken: Integers = np.flatnonzero(in_time)

@@ -148,6 +148,16 @@ def test_a_clock_that_was_ahead_wipes_nothing():
     assert read(PLAN, states[KEY], T0 + MINUTE).values[0].value == 1001.0 + 3001.0
 
 
+def test_a_node_that_wakes_in_1970_wipes_nothing():
+    states = {}
+    before = [event({"rms": 1}, T0 + i * MINUTE) for i in range(10)]
+    woken = [event({"rms": 2}, T0 + 11 * MINUTE, i * MINUTE) for i in range(10)]
+    run(PLAN, before + woken, states)
+    assert read(PLAN, states[KEY], 9 * MINUTE).values[0].value == 10 * 2001.0
+    run(PLAN, [event({"rms": 3}, T0 + 10 * MINUTE)], states)
+    assert read(PLAN, states[KEY], T0 + 10 * MINUTE).values[0].value == 9 * 1001.0 + 3001.0
+
+
 def test_an_empty_batch():
     assert run(PLAN, []).changed == frozenset()
 
