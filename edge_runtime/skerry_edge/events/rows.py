@@ -30,7 +30,8 @@ class Rows:
         """Take records apart. ValueError for a body longer than MAX_BODY."""
         bodies = [record.body for record in records]
         lengths = list(map(len, bodies))
-        if lengths and max(lengths) > MAX_BODY:
+        size = sum(lengths)
+        if size > MAX_BODY and max(lengths) > MAX_BODY:
             raise ValueError(f"a body of {max(lengths)} bytes is longer than {MAX_BODY}")
         return cls(
             bodies,
@@ -38,7 +39,7 @@ class Rows:
             [record.time for record in records],
             [record.received for record in records],
             [record.flags for record in records],
-            sum(lengths),
+            size,
         )
 
     @classmethod

@@ -251,7 +251,7 @@ class Tail:
             self._loose = [loose for loose in self._loose if loose.seq >= what.next_seq]
         self._mark.write(what.segment.base, what.end, what.next_seq)
 
-    def _put(self, segment: ActiveSegment, data: bytes) -> None:
+    def _put(self, segment: ActiveSegment, data: bytes | bytearray) -> None:
         try:
             segment.write(data)
         except OSError:
@@ -268,7 +268,7 @@ class Tail:
         return time.monotonic() + self.max_age.total_seconds() / AGE_SHARE
 
 
-def _loose_blocks(salt: int, loose: Sequence[Loose]) -> Iterator[bytes]:
+def _loose_blocks(salt: int, loose: Sequence[Loose]) -> Iterator[bytearray]:
     """Loose records as blocks of successive numbers, small enough whatever the bodies are."""
     most = MAX_DATA // MAX_BODY
     for _, group in groupby(enumerate(loose), key=lambda item: (item[1].seq - item[0], item[0] // most)):
