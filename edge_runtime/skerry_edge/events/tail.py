@@ -8,10 +8,10 @@ import errno
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from itertools import groupby
 from pathlib import Path
+from typing import NamedTuple
 
 import structlog
 
@@ -35,8 +35,7 @@ REOPEN_DELAY = 1.0
 _log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Unsynced:
+class Unsynced(NamedTuple):
     """What a sync of `segment` makes durable: its bytes up to `end`, and every record numbered below `next_seq`."""
 
     segment: ActiveSegment
