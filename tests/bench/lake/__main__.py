@@ -67,16 +67,18 @@ def main() -> None:
         root = Path(folder)
         events = _uploaded(root / "feed")
         modes: dict[str, Workers] = {"single": ThisProcess()}
+        pids: dict[str, list[int]] = {"single": []}
         for count in WORKERS:
             place = root / f"dask-{count}"
             place.mkdir()
-            address, _, joined = stack.enter_context(cluster(place, count))
+            address, processes, joined = stack.enter_context(cluster(place, count))
             wait_for(f"{count} workers", joined, seconds=60, log=place / "scheduler.log")
             modes[f"dask_{count}"] = DaskWorkers(address)
+            pids[f"dask_{count}"] = [process.pid for process in processes]
         passes: dict[str, list[dict[str, float]]] = {name: [] for name in modes}
         for number in range(ROUNDS + 1):
             for name, workers in modes.items():
-                measured = _pass(root, workers, events)
+                measured = _pass(root, workers, events, pids[name])
                 # The first round warms processes up: imports, and files into memory.
                 if number:
                     passes[name].append(measured)
@@ -96,7 +98,10 @@ def main() -> None:
     RESULT.parent.mkdir(parents=True, exist_ok=True)
     RESULT.write_text(json.dumps(result, indent=2) + "\n")
     for name, figure in figures.items():
-        print(f"{name:10} {figure['events_per_s']:12,.0f} events/s, unshared {figure['unshared_seconds']:.2f} s")
+        print(
+            f"{name:10} {figure['events_per_s']:12,.0f} events/s, CPU {figure['cpu_seconds']:.2f} s, "
+            f"unshared {figure['unshared_seconds']:.2f} s"
+        )
     print(f"3 workers on {os.cpu_count()} cores: {three / one:.2f} x one worker; written to {RESULT}")
 
 
@@ -113,7 +118,16 @@ def _uploaded(root: Path) -> int:
     return SITES * sum(len(batch.rows) for batch in batches)
 
 
-def _pass(root: Path, workers: Workers, events: int) -> dict[str, float]:
+def _cpu_seconds(pids: list[int]) -> float:
+    """CPU time that this process and the workers have had."""
+    ticks = 0
+    for pid in pids:
+        after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        ticks += int(after_name[11]) + int(after_name[12])
+    return time.process_time() + ticks / os.sysconf("SC_CLK_TCK")
+
+
+def _pass(root: Path, workers: Workers, events: int, pids: list[int]) -> dict[str, float]:
     place = root / "store"
     shutil.rmtree(place, ignore_errors=True)
     first = next((root / "feed").rglob("*.zst"))
@@ -131,12 +145,13 @@ def _pass(root: Path, workers: Workers, events: int) -> dict[str, float]:
     shutil.copytree(root / "feed", place, dirs_exist_ok=True, copy_function=os.link)
     timed = Timed(workers)
     measured = ingester(timed)
-    start = time.perf_counter()
+    start, cpu = time.perf_counter(), _cpu_seconds(pids)
     assert measured.run_once()
-    seconds = time.perf_counter() - start
+    seconds, cpu = time.perf_counter() - start, _cpu_seconds(pids) - cpu
     assert lake.read("watches").num_rows == events
     new = events - dataset.BATCH
-    return {"events_per_s": new / seconds, "seconds": seconds, "unshared_seconds": seconds - timed.seconds}
+    unshared = seconds - timed.seconds
+    return {"events_per_s": new / seconds, "cpu_seconds": cpu, "unshared_seconds": unshared}
 
 
 def _summary(rounds: list[dict[str, float]]) -> dict[str, float | list[float]]:
@@ -144,6 +159,7 @@ def _summary(rounds: list[dict[str, float]]) -> dict[str, float | list[float]]:
     return {
         "events_per_s": round(statistics.median(rates)),
         "events_per_s_rounds": [round(rate) for rate in rates],
+        "cpu_seconds": round(statistics.median(each["cpu_seconds"] for each in rounds), 3),
         "unshared_seconds": round(statistics.median(each["unshared_seconds"] for each in rounds), 3),
     }
 
