@@ -96,6 +96,8 @@ def _lagged_difference(values: Int64s, lag: int) -> Int64s:
 def _lagged_sum(errors: Int64s, lag: int) -> Int64s:
     if lag == 1:
         return np.cumsum(errors)
+    if lag >= len(errors):
+        return errors  # none has another before it; a lag that lies must not be what memory is taken by
     padded = np.zeros(-(-len(errors) // lag) * lag, np.int64)
     padded[: len(errors)] = errors
     return np.cumsum(padded.reshape(-1, lag), axis=0).ravel()[: len(errors)]

@@ -27,7 +27,7 @@ class ActiveSegment:
         self._allocated = allocated
 
     @classmethod
-    def create(cls, directory: Path, header: Header, blocks: Sequence[bytes]) -> "ActiveSegment":
+    def create(cls, directory: Path, header: Header, blocks: Sequence[bytearray]) -> "ActiveSegment":
         """Make a segment that holds `blocks`, durably; it replaces one of the same name at once and whole.
 
         Raises OSError; the folder is then as it was, but perhaps for a temporary file.
@@ -48,10 +48,10 @@ class ActiveSegment:
         """Whether it holds no block."""
         return self.end == BLOCKS_AT
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | bytearray) -> None:
         """Append blocks, which are then safe from the death of the process. Raises OSError; `end` is then as before."""
         end = self.end + len(data)
-        parts: list[bytes | memoryview] = [data]
+        parts: list[bytes | bytearray | memoryview] = [data]
         if end > self._allocated:
             parts.append(_ZEROS[: self._allocation(end)])
         written = os.pwritev(self.descriptor, parts, self.end)
@@ -79,14 +79,15 @@ class ActiveSegment:
         os.close(self.descriptor)
 
 
-def write_segment(directory: Path, header: Header, blocks: Sequence[bytes]) -> int:
+def write_segment(directory: Path, header: Header, blocks: Sequence[bytearray]) -> int:
     """Durably write a whole segment, in place of one of the same name; how long it is. Raises OSError."""
     path = segment_path(directory, header.base)
     temporary = path.with_suffix(".tmp")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o640)
     try:
         end = 0
-        for part in (encode_header(header), *blocks):
+        parts: tuple[bytes | bytearray, ...] = (encode_header(header), *blocks)
+        for part in parts:
             view = memoryview(part)
             while view:
                 written = os.write(descriptor, view)

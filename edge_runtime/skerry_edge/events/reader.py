@@ -99,16 +99,18 @@ class LogReader:
             with open_segment(self._directory, span.base) as descriptor:
                 if descriptor is None:
                     continue
-                inode = os.fstat(descriptor).st_ino
+                reached = None
                 for block, batch in self._segment(descriptor, identity.epoch, span, max(seq, span.base)):
                     part = room.take(batch)
-                    if len(part):
+                    if part is not None:
                         batches.append(part)
-                    whole = len(part) == len(batch)
-                    offset, below = (block.end, block.next_seq) if whole else (block.offset, block.first)
-                    self._place = _Place(span.base, inode, offset, below)
+                    reached = (block.end, block.next_seq) if part is batch else (block.offset, block.first)
                     if room.full:
-                        return batches
+                        break
+                if reached is not None:
+                    self._place = _Place(span.base, os.fstat(descriptor).st_ino, *reached)
+            if room.full:
+                break
         return batches
 
     def holes(self, first: int, last: int) -> tuple[Hole, ...]:
@@ -204,11 +206,12 @@ class _Room:
     def full(self) -> bool:
         return self._records <= 0 or self._size <= 0
 
-    def take(self, batch: ColumnBatch) -> ColumnBatch:
-        """As much of a batch as fits; at least one record if nothing was taken before."""
+    def take(self, batch: ColumnBatch) -> ColumnBatch | None:
+        """As much of a batch as fits, if any does; at least one record if nothing was taken before."""
         count = min(len(batch), max(self._records, 0))
         start = int(batch.offsets[0])
-        if int(batch.offsets[count]) - start + RECORD_BYTES * count > self._size:
+        size = int(batch.offsets[count]) - start + RECORD_BYTES * count
+        if size > self._size:
             ends = batch.offsets[1 : count + 1].astype(np.int64) - start
             sizes = ends + RECORD_BYTES * np.arange(1, count + 1)
             count = int(np.searchsorted(sizes, self._size, side="right"))
@@ -216,7 +219,9 @@ class _Room:
                 count = max(count, 1)
             self._size = 0
         else:
-            self._size -= int(batch.offsets[count]) - start + RECORD_BYTES * count
+            self._size -= size
         self._records -= count
-        self._any = self._any or count > 0
+        if not count:
+            return None
+        self._any = True
         return batch if count == len(batch) else batch.part(0, count)

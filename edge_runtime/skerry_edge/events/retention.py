@@ -121,7 +121,7 @@ class _Rewrite:
 
     def __init__(self, salt: int, segment: Closed, header: Header | None, matches: Predicate) -> None:
         self.salt = salt
-        self.blocks: list[bytes] = []
+        self.blocks: list[bytearray] = []
         self.count = 0
         self.needed = False
         self._until = segment.until
@@ -153,7 +153,7 @@ class _Rewrite:
         return frozenset(index for index in visible if self._matches(batch.body(index)))
 
 
-def _blanked(salt: int, batch: ColumnBatch, chosen: frozenset[int]) -> bytes:
+def _blanked(salt: int, batch: ColumnBatch, chosen: frozenset[int]) -> bytearray:
     records = [NewRecord(record.body, record.time, record.received, record.flags) for record in batch.records()]
     for index in chosen:
         records[index] = replace(records[index], body=BLANK, flags=records[index].flags | Flags.REDACTED)

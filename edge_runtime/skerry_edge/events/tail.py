@@ -8,10 +8,10 @@ import errno
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from itertools import groupby
 from pathlib import Path
+from typing import NamedTuple
 
 import structlog
 
@@ -35,8 +35,7 @@ REOPEN_DELAY = 1.0
 _log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Unsynced:
+class Unsynced(NamedTuple):
     """What a sync of `segment` makes durable: its bytes up to `end`, and every record numbered below `next_seq`."""
 
     segment: ActiveSegment
@@ -251,7 +250,7 @@ class Tail:
             self._loose = [loose for loose in self._loose if loose.seq >= what.next_seq]
         self._mark.write(what.segment.base, what.end, what.next_seq)
 
-    def _put(self, segment: ActiveSegment, data: bytes) -> None:
+    def _put(self, segment: ActiveSegment, data: bytes | bytearray) -> None:
         try:
             segment.write(data)
         except OSError:
@@ -268,7 +267,7 @@ class Tail:
         return time.monotonic() + self.max_age.total_seconds() / AGE_SHARE
 
 
-def _loose_blocks(salt: int, loose: Sequence[Loose]) -> Iterator[bytes]:
+def _loose_blocks(salt: int, loose: Sequence[Loose]) -> Iterator[bytearray]:
     """Loose records as blocks of successive numbers, small enough whatever the bodies are."""
     most = MAX_DATA // MAX_BODY
     for _, group in groupby(enumerate(loose), key=lambda item: (item[1].seq - item[0], item[0] // most)):

@@ -48,24 +48,32 @@ def recall(directory: Path, window: int, most: int) -> Recalled:
     Raises OSError.
     """
     parts: list[_Part] = []
-    latest = 0
+    passed: list[array[int]] = []
+    latest, age, newer = 0, 0, None
     segments = spans(segment_firsts(directory)) if directory.is_dir() else []
     for base, until in reversed(segments):
         part = _read_segment(directory, base, until)
+        ages = array("q")
+        for received in reversed(part.received):
+            # Steps forward alone are time that passed: after a correction the newest records bear earlier times.
+            age += 0 if newer is None else max(newer - received, 0)
+            newer = received
+            ages.append(age)
+        ages.reverse()
         parts.append(part)
+        passed.append(ages)
         latest = max([latest, *part.received])
-        oldest = min(part.received, default=latest)
-        if sum(len(each.keys) for each in parts) >= most or latest - oldest > window:
+        if sum(len(each.keys) for each in parts) >= most or age > window:
             break
     keys, seqs, ages = array("Q"), array("Q"), array("q")
     messages: deque[tuple[int, str]] = deque(maxlen=RECEIVE_MAXIMUM)
-    for part in reversed(parts):
+    for part, part_ages in zip(reversed(parts), reversed(passed), strict=True):
         messages.extend(part.messages)
-        for key, seq, received in zip(part.keys, part.seqs, part.received, strict=True):
-            if latest - received <= window:
+        for key, seq, old in zip(part.keys, part.seqs, part_ages, strict=True):
+            if old <= window:
                 keys.append(key)
                 seqs.append(seq)
-                ages.append(latest - received)
+                ages.append(old)
     return Recalled(keys[-most:], seqs[-most:], ages[-most:], latest, tuple(messages))
 
 

@@ -1,7 +1,6 @@
 """Asks the pure scheduler, sets bytes aside for what it allows, and learns from how that ended. Threads share it."""
 
 import random
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -55,7 +54,8 @@ class Scheduler:
         self._traffic = traffic
         self._metered = metered
         self._clock = clock
-        self._lock = threading.RLock()
+        # The traffic's own: a plan reads the ledger, which other threads write.
+        self._lock = traffic.lock
         self._calendar = Calendar()
         self._fair = Fair()
         self._health = LinkHealth()

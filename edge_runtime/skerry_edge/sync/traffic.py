@@ -92,7 +92,8 @@ class Traffic:
         """`steady` makes the axis from what the file noted of it, or from None."""
         self._path = path
         self._clock = clock
-        self._lock = threading.RLock()
+        # Of the ledger too, which the scheduler plans with: nothing that holds it takes the lock of a log.
+        self.lock = threading.RLock()
         self._local = threading.local()
         noted = _read(path)
         self.steady = steady(noted.get("clock"))
@@ -119,7 +120,7 @@ class Traffic:
     @property
     def overhead(self) -> int:
         """Bytes on the wire beside a batch's data: the most of the last exchanges."""
-        with self._lock:
+        with self.lock:
             return max(self._overheads, default=_FIRST_OVERHEAD)
 
     @contextmanager
@@ -148,7 +149,7 @@ class Traffic:
 
     def reserve(self, kind: str, size: int, budget: Budget) -> Reservation:
         """Set bytes aside, durably. Raises OSError; then nothing may be sent."""
-        with self._lock:
+        with self.lock:
             at = self.steady.now()
             reservation = self.ledger.reserve(kind, size, at, budget)
             limits = [limit for limit in (budget.bytes_per_hour, budget.bytes_per_day) if limit is not None]
@@ -166,7 +167,7 @@ class Traffic:
 
     def settle(self, reservation: Reservation | None, kind: str, exchange: Exchange) -> None:
         """Count what an exchange really took, in place of what was set aside for it, if something was."""
-        with self._lock:
+        with self.lock:
             at = self.steady.now()
             if reservation is None:
                 self.ledger.spend(kind, exchange.size, at)
@@ -178,12 +179,12 @@ class Traffic:
 
     def note_overhead(self, size: int) -> None:
         """Learn what went beside the data of an exchange that succeeded."""
-        with self._lock:
+        with self.lock:
             self._overheads.append(size)
 
     def flush(self) -> timedelta:
         """Write what was counted, if anything was; the step of a loop."""
-        with self._lock:
+        with self.lock:
             if self._dirty:
                 self._write()
         return FLUSH
@@ -192,7 +193,7 @@ class Traffic:
         """Tell the budgets and what is used of them in the metrics."""
         budgets: list[tuple[str, Budget]] = [(tier.tier.value, tier) for tier in policy.tiers]
         budgets.append((DOWNLOADS, policy.downloads))
-        with self._lock:
+        with self.lock:
             at = self.steady.now()
             for kind, budget in budgets:
                 for window, seconds, limit in (
@@ -207,7 +208,7 @@ class Traffic:
         exchange: Exchange | None = getattr(self._local, "exchange", None)
         purpose = _OTHER if exchange is None else exchange.purpose
         self._bytes.labels(purpose, direction).inc(size)
-        with self._lock:
+        with self.lock:
             hour = self._hours.setdefault(f"{self._clock():%Y-%m-%dT%H}", {})
             hour.setdefault(purpose, [0, 0])[column] += size
             self._dirty = True

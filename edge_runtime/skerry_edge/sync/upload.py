@@ -297,14 +297,17 @@ class Uploader:
     def _believe_listing(self, item: Outgoing) -> None:
         """What the store listed of a log it has, whatever was believed. Called with the log's lock held."""
         identity = item.identity
-        ranges = None if identity is None else self._listed.pop(identity.epoch, None)
+        ranges = None if identity is None else self._listed.get(identity.epoch)
         if identity is None or ranges is None:
             return
         head = None if item.source.sealed else item.source.head(identity)
         if head is not None and max(part.last for part in ranges) > head:
+            if identity.boot_id != self._boot_id:
+                return  # kept until the log was opened in this boot
             self._fence(item, identity)
         else:
             item.sent = item.sent.add(ranges)
+        self._listed.pop(identity.epoch, None)
 
     def _fence(self, item: Outgoing, identity: LogIdentity) -> None:
         """The store has more of a log than the node: an older state of its disk came back.
@@ -312,8 +315,6 @@ class Uploader:
         Only a log that was opened in this boot tells how far it goes. What it takes in until it is set aside would bear
         numbers that the store knows, so none of it is sent.
         """
-        if identity.boot_id != self._boot_id:
-            return
         item.fenced = True
         if add_to_fence(self._layout.fence, item.stream, identity.epoch):
             _log.error(

@@ -140,7 +140,6 @@ class Ingester:
             assert each.batch.span is not None
             gap = Gap(each.batch.log, each.batch.span)
             notes.append((Note(gap, GapState.DAMAGED), each.reason))
-            self._gaps.ask(gap)
         self._gaps.note(notes, now)
 
     def _look_after(self, listing: Listing, streams: list[str]) -> None:

@@ -12,9 +12,10 @@ from skerry_core.store.errors import ObjectMissingError
 from skerry_core.store.grant import MAX_UPLOAD_BYTES
 from skerry_core.store.port import Store, read_object
 from skerry_operator.ingest.data_file import DataFileWriter
+from skerry_operator.ingest.gaps import Gap
 from skerry_operator.ingest.lake import Lake
 from skerry_operator.ingest.ledger import Ledger, Span
-from skerry_operator.ingest.listing import DAMAGED
+from skerry_operator.ingest.listing import DAMAGED, request_key
 from skerry_operator.ingest.part import Damaged, Part, PartResult, Taken, is_readable, parted
 from skerry_operator.ingest.plan import Budget, Close, Listed, Plan, Take, plan
 from skerry_operator.ingest.schema import ABSENT, MAX_COLUMNS, TableColumn
@@ -139,8 +140,12 @@ def _record_absent(
 
 
 def _set_aside(store: Store, damaged: Damaged) -> None:
-    """Move a batch out of the way, with the reason beside it; its numbers are a gap from now on."""
+    """Move a batch out of the way, with the reason beside it; its numbers are a gap from now on, and asked for again.
+
+    The batch goes last: killed before that, all of this is done once more; after it nothing would tell of the gap.
+    """
     batch = damaged.batch
+    assert batch.span is not None
     try:
         data = read_object(store, batch.key, max(batch.size, MAX_UPLOAD_BYTES))
         if len(data) <= MAX_UPLOAD_BYTES and is_readable(data, batch):
@@ -150,4 +155,5 @@ def _set_aside(store: Store, damaged: Damaged) -> None:
     _log.warning("a batch can't be read and was set aside", key=batch.key, reason=damaged.reason)
     store.put(f"{DAMAGED}{batch.key}", data)
     store.put(f"{DAMAGED}{batch.key}.reason", damaged.reason.encode())
+    store.put(request_key(Gap(batch.log, batch.span)), b"")
     store.delete(batch.key)

@@ -1,5 +1,6 @@
 import json
 import secrets
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import pytest
@@ -64,6 +65,28 @@ def remove_all(cluster: Cluster) -> None:
     cluster.kubectl("delete", "crd", *_CRDS, "--ignore-not-found", "--timeout=60s")
     for kind in _CLUSTER_WIDE:
         cluster.kubectl("delete", kind, "--selector=app.kubernetes.io/part-of=skerry", "--ignore-not-found")
+
+
+def _secret(cluster: Cluster, name: str, **data: str) -> None:
+    literals = [f"--from-literal={key}={value}" for key, value in data.items()]
+    cluster.kubectl("create", "secret", "generic", name, f"--namespace={SYSTEM}", *literals)
+
+
+@contextmanager
+def hub_chart(lab, cluster, trust, store, *options):
+    """The chart skerry-hub, installed by Helm over a store; nothing of it is left."""
+    remove_all(cluster)
+    label_system(cluster)
+    _secret(cluster, "skerry-hub-key", **{"hub.key": trust.hub_key.private_pem.decode()})
+    _secret(cluster, "skerry-store", accessKey=lab.store.access_key, secretKey=lab.store.secret_key)
+    values = (f"--set=store.uri={store}", f"--set=store.endpoint={lab.store.endpoint}", *trust.values, *options)
+    chart = str(CHARTS / "skerry-hub")
+    try:
+        cluster.helm("install", "skerry-hub", chart, f"--namespace={SYSTEM}", "--wait", "--timeout=3m", *values)
+        yield
+    finally:
+        cluster.helm("uninstall", "skerry-hub", f"--namespace={SYSTEM}", "--ignore-not-found")
+        remove_all(cluster)
 
 
 @dataclass

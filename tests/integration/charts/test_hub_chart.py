@@ -5,8 +5,7 @@ import json
 import pytest
 
 from tests.cluster.lab.waiting import wait_for
-from tests.integration.charts.conftest import SYSTEM, label_system, remove_all
-from tests.integration.charts.rendering import CHARTS
+from tests.integration.charts.conftest import SYSTEM, hub_chart
 from tests.unit.charts.copy_crds import CHARTS as CRDS_OF_CHARTS
 
 pytestmark = pytest.mark.lab
@@ -23,11 +22,6 @@ def apply(cluster, body):
     cluster.kubectl("apply", "-f", "-", input=json.dumps(body))
 
 
-def secret(cluster, name, **data):
-    literals = [f"--from-literal={key}={value}" for key, value in data.items()]
-    cluster.kubectl("create", "secret", "generic", name, f"--namespace={SYSTEM}", *literals)
-
-
 def model(cluster):
     found = cluster.kubectl("get", "model", "har", "--namespace=default", "-o", "json", check=False)
     return json.loads(found.stdout) if found.stdout else {}
@@ -36,17 +30,9 @@ def model(cluster):
 @pytest.fixture(scope="module")
 def hub(lab, spare, images, trust):
     """A cluster with the chart skerry-hub installed, and a Model."""
-    remove_all(spare)
-    label_system(spare)
-    secret(spare, "skerry-hub-key", **{"hub.key": trust.hub_key.private_pem.decode()})
-    secret(spare, "skerry-store", accessKey=lab.store.access_key, secretKey=lab.store.secret_key)
-    values = ("--set=store.uri=s3://chart-test", f"--set=store.endpoint={lab.store.endpoint}", *trust.values)
-    chart = str(CHARTS / "skerry-hub")
-    spare.helm("install", "skerry-hub", chart, f"--namespace={SYSTEM}", "--wait", "--timeout=3m", *values)
-    apply(spare, MODEL)
-    yield spare
-    spare.helm("uninstall", "skerry-hub", f"--namespace={SYSTEM}", "--ignore-not-found")
-    remove_all(spare)
+    with hub_chart(lab, spare, trust, "s3://chart-test"):
+        apply(spare, MODEL)
+        yield spare
 
 
 def test_the_hub_reconciles_and_is_refused_nothing(hub):

@@ -146,3 +146,8 @@ def test_times_say_the_same_texts(times, precision, zone):
 def test_numbers_that_no_text_gave_are_refused(numbers, problem):
     with pytest.raises(ValueError, match=problem):
         digits.from_template(digits.Template(["", ""], [numbers]))
+
+
+def test_a_lag_beyond_the_values_takes_no_memory_of_its_own():
+    errors = np.array([3, 1, -4], np.int64)
+    assert Predictor(1, (1 << 32) - 1).values(errors).tolist() == [3, 1, -4]

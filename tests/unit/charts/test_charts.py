@@ -1,6 +1,8 @@
 """The charts' files among themselves; how they render is tested where there is a Helm."""
 
 import json
+import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -32,6 +34,13 @@ def test_charts_are_of_the_projects_version():
         described = yaml.safe_load((chart(name) / "Chart.yaml").read_text())
         assert f'version = "{described["appVersion"]}"' in project
         assert described["version"] == described["appVersion"]
+
+
+def test_examples_run_images_of_the_projects_version():
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    texts = [path.read_text() for path in (ROOT / "examples").rglob("*.yaml")]
+    images = [image for text in texts for image in re.findall(r"image: (skerry-\S+)", text)]
+    assert {image.partition(":")[2] for image in images} == {version}
 
 
 def _paths(values, properties, prefix=""):

@@ -1,5 +1,7 @@
 """Commit blocks: what goes in comes out, and nothing else ever passes for it."""
 
+import zlib
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -50,6 +52,12 @@ def test_what_goes_in_comes_out(content):
     assert [batch.body(index) for index in range(len(rows))] == [record.body for _, record in rows]
     with pytest.raises(ValueError, match="read-only"):
         batch.time[0] = 1
+
+
+@given(blocks)
+def test_the_checksum_is_the_one_that_zlib_computes(content):
+    data = encoded(content)
+    assert int.from_bytes(data[4:8], "little") == zlib.crc32(data[8:], SALT)
 
 
 @given(blocks, st.data())

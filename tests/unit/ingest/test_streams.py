@@ -142,6 +142,19 @@ def test_recall_stops_at_so_many(tmp_path):
     assert list(recalled.seqs) == list(range(381, 501))
 
 
+def test_a_clock_that_was_set_back_makes_no_restart_forget_newer_ids(tmp_path):
+    year = 365 * 86400 * 10**6
+    with event_logs(tmp_path, segment_bytes=4096) as logs:
+        for clock in (NOW + year, NOW):
+            streams = streams_of(logs, lambda clock=clock: clock)
+            streams.apply(policy(stream_policy()))
+            for n in range(50):
+                streams.find("readings").accept([event(f"{clock}-{n}")])
+        recalled = recall(logs.directory("readings"), 10**9, 1000)
+    assert list(recalled.seqs) == list(range(1, 101))
+    assert recalled.latest == NOW + year
+
+
 def test_recall_of_what_is_not_there(tmp_path):
     recalled = recall(tmp_path / "nothing", 10**9, 100)
     assert (len(recalled.keys), recalled.latest) == (0, 0)

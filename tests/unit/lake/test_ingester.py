@@ -124,6 +124,24 @@ def test_a_damaged_batch_delays_no_other_and_is_asked_for_again(hub):
     assert sorted(hub.gaps()) == [(4, 6, "Damaged"), (4, 6, "Filled"), (4, 6, "Open")]
 
 
+def test_killed_once_a_damaged_batch_went_the_batch_is_asked_for(hub, monkeypatch):
+    key = LOG.upload(hub.store, 0, 3)
+    hub.store.put(key, b"damaged")
+    delete = type(hub.store).delete
+
+    def delete_and_die(store, name):
+        delete(store, name)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(type(hub.store), "delete", delete_and_die)
+    with pytest.raises(KeyboardInterrupt):
+        hub.run()
+    assert hub.keys(key) == []
+    assert hub.keys("sites/berlin/resend/") == [
+        "sites/berlin/resend/node-1/predictions/e1/00000000000000000001-00000000000000000003"
+    ]
+
+
 @pytest.mark.parametrize("what", ["another site's", "other positions"])
 def test_a_batch_that_is_not_what_its_key_says_is_damaged(hub, what):
     batch = SiteLog(site="rome").batch(0, 3) if what == "another site's" else LOG.batch(0, 2)

@@ -1,5 +1,6 @@
 """The shell around the pure scheduler: what is set aside, what is learned, and what is told."""
 
+import threading
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -13,7 +14,8 @@ from skerry_core.sync_policy.document import DownloadPolicy
 from skerry_edge.delivery.fetch import Turn
 from skerry_edge.sync.backlog import Backlog
 from skerry_edge.sync.download_gate import DownloadGate
-from skerry_edge.sync.schedule.plan import Held, HeldReason, Lane, Wish
+from skerry_edge.sync.schedule import plan
+from skerry_edge.sync.schedule.plan import Held, HeldReason, Lane, Wait, Wish
 from skerry_edge.sync.scheduler import is_of_link
 from tests.unit.sync.uploading import Node
 
@@ -43,6 +45,20 @@ def downloads(**limits):
 )
 def test_errors_of_the_link_are_told_from_those_of_what_was_sent(error, expected):
     assert is_of_link(error) is expected
+
+
+def test_nobody_touches_the_ledger_while_a_plan_reads_it(node, monkeypatch):
+    free = []
+
+    def plan_upload(world, queues, lane):
+        other = threading.Thread(target=lambda: free.append(node.traffic.lock.acquire(blocking=False)))
+        other.start()
+        other.join()
+        return Wait(1.0)
+
+    monkeypatch.setattr(plan, "upload", plan_upload)
+    node.scheduler.upload((), Lane.SHARED)
+    assert free == [False]
 
 
 def test_a_download_is_accounted_for_and_slices_keep_to_the_budget(node):

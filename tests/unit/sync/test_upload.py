@@ -18,6 +18,7 @@ from skerry_core.errors import RetryError, UserMustActError, WaitError
 from skerry_core.store.errors import StoreUnavailableError
 from skerry_core.sync_policy.defaults import DEFAULT_POLICY
 from skerry_edge.events.segment import segment_firsts
+from skerry_edge.inference.intent import boot_id
 from skerry_edge.sync import sent_notes, traffic, upload
 from skerry_edge.sync.backlog import Backlog
 from skerry_edge.sync.outgoing import MAX_ROWS
@@ -421,6 +422,29 @@ def test_a_store_that_knows_more_than_the_disk_fences_the_log(node):
     node.later(100)
     node.drain()
     assert set(fresh.appended) <= set(node.stored)
+
+
+def test_a_listing_that_cannot_be_judged_yet_is_kept_until_it_can(node):
+    node.log.append(50)
+    node.drain()
+    node.log.close()
+    for path in node.log.folder.iterdir():
+        if path.suffix == ".seg" and int(path.stem) > 20:
+            path.unlink()
+    node.layout.uploaded.unlink()
+    reopened = node.open("predictions")
+    reopened.append(2)
+    note = reopened.folder / "log.json"
+    of_this_boot = note.read_bytes()
+    note.write_bytes(of_this_boot.replace(boot_id().encode(), b"boot-before"))
+    assert note.read_bytes() != of_this_boot
+    node.restart()
+    node.drain()
+    assert not node.layout.fence.exists()
+    note.write_bytes(of_this_boot)
+    reopened.append(2)
+    node.drain()
+    assert json.loads(node.layout.fence.read_bytes())["predictions"]["epoch"] == reopened.epoch
 
 
 class KilledError(BaseException):
