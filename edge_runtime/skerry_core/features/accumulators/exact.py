@@ -7,6 +7,7 @@ is cut into limbs of 27, which int64 can add up by the million.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -21,44 +22,39 @@ _BIN = 4
 _INT64 = range(-(1 << 63), 1 << 63)
 
 
+class _Exact(Accumulator):
+    """Sums of values to a power."""
+
+    power: ClassVar[int]
+
+    def gather(self, column: Column, groups: Groups) -> list[int]:
+        return add_up(_values(column, groups), groups.labels(), len(groups.starts), power=self.power)
+
+    def merge(self, one: int, other: int) -> int:
+        return one + other
+
+    def fold(self, values: Sequence[int]) -> int:
+        return sum(values)
+
+    def pack(self, value: int) -> list[int | bytes]:
+        return pack_integer(value)
+
+    def unpack(self, packed: list[int | bytes]) -> int:
+        return unpack_integer(packed)
+
+
 @dataclass(frozen=True)
-class ExactSum(Accumulator):
+class ExactSum(_Exact):
     """Values are integers: the sum in units of 2^-1074."""
 
-    def gather(self, column: Column, groups: Groups) -> list[int]:
-        return add_up(_values(column, groups), groups.labels(), len(groups.starts), power=1)
-
-    def merge(self, one: int, other: int) -> int:
-        return one + other
-
-    def fold(self, values: Sequence[int]) -> int:
-        return sum(values)
-
-    def pack(self, value: int) -> list[int | bytes]:
-        return pack_integer(value)
-
-    def unpack(self, packed: list[int | bytes]) -> int:
-        return unpack_integer(packed)
+    power: ClassVar[int] = 1
 
 
 @dataclass(frozen=True)
-class ExactSquares(Accumulator):
+class ExactSquares(_Exact):
     """Values are integers: the sum of squares in units of 2^-2148."""
 
-    def gather(self, column: Column, groups: Groups) -> list[int]:
-        return add_up(_values(column, groups), groups.labels(), len(groups.starts), power=2)
-
-    def merge(self, one: int, other: int) -> int:
-        return one + other
-
-    def fold(self, values: Sequence[int]) -> int:
-        return sum(values)
-
-    def pack(self, value: int) -> list[int | bytes]:
-        return pack_integer(value)
-
-    def unpack(self, packed: list[int | bytes]) -> int:
-        return unpack_integer(packed)
+    power: ClassVar[int] = 2
 
 
 def pack_integer(value: int) -> list[int | bytes]:
