@@ -1,5 +1,8 @@
 import pytest
 
+from tests.cluster.lab import RequirementMissingError, requirements
+from tests.conftest import LAB_REQUIRED
+
 SPARE = "site-c"
 
 
@@ -10,3 +13,14 @@ def spare(lab):
         pytest.skip(f"needs a cluster named {SPARE} in CONTEXTS")
     lab.up(["hub", SPARE])
     return lab.clusters[SPARE]
+
+
+@pytest.fixture(scope="session")
+def faults():
+    """What injects faults is on this machine."""
+    try:
+        requirements.ensure(requirements.FAULT_COMMANDS, print)
+    except RequirementMissingError as missing:
+        if LAB_REQUIRED:
+            pytest.fail(str(missing))
+        pytest.skip(str(missing))
