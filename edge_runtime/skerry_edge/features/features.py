@@ -164,6 +164,9 @@ class Features:
     def _set_aside(self, store: Store | None) -> None:
         self._close(store)
         self._damaged.clear()
+        if self.rebuilt:
+            # A disk that damages one store after the other must not keep the node busy with rebuilding.
+            self._stopping.wait(_AGAIN_SECONDS)
         self.rebuilt += 1
         try:
             put_aside(self._folder)

@@ -42,6 +42,7 @@ _NOTES = b"notes"
 # Of a meta page in LMDB 0.9: 16 bytes of page header and struct MDB_meta, with two MDB_db from byte 40 on.
 _META, _PAGE_SIZE_AT, _LAST_PAGE_AT = 152, 40, 136
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+_FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 _log = structlog.get_logger(__name__)
 
@@ -54,8 +55,9 @@ class LmdbStore:
 
         Raises OSError, StoreDamagedError for what isn't sound (`put_aside` it then).
         """
-        folder.mkdir(parents=True, exist_ok=True)
         self._path = folder / "lmdb"
+        # LMDB would give the folder the files' mode, by which nobody but root can enter it.
+        self._path.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._opening = folder / "opening"
         self._max_map = max_map
         # Held by readers and by whoever makes the map larger, which must not happen while one of them reads.
@@ -237,6 +239,8 @@ def _refuse(error: lmdb.Error | ValueError) -> NoReturn:
     text = str(error)
     if isinstance(error, lmdb.MapFullError) or any(_says(error, number) for number in _FULL):
         raise StoreFullError(f"features find no room: {text}") from error
+    if any(_says(error, number) for number in _FORBIDDEN):
+        raise PermissionError(f"features may not be read or written: {text}") from error
     raise StoreDamagedError(f"features can't be read or written: {text}") from error
 
 

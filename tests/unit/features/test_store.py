@@ -1,5 +1,6 @@
 """One suite for the store in LMDB and its fake; then what only files can do."""
 
+import lmdb
 import pytest
 
 from skerry_edge.features.note import EntityRecord, Letter, VersionNote
@@ -123,3 +124,19 @@ def test_who_died_while_making_the_file_leaves_nothing_to_check(tmp_path, left):
     store = LmdbStore(tmp_path)
     assert store.notes() == {}
     store.close()
+
+
+def test_whoever_runs_the_process_may_enter_the_folder(tmp_path):
+    LmdbStore(tmp_path / "features").close()
+    modes = {path.name: path.stat().st_mode & 0o777 for path in (tmp_path / "features").rglob("*")}
+    assert modes["lmdb"] == 0o700
+    assert modes["data.mdb"] == 0o600
+
+
+def test_what_is_forbidden_is_no_damage(tmp_path, monkeypatch):
+    def forbidden(*_args, **_options):
+        raise lmdb.Error(f"{tmp_path}: Permission denied")
+
+    monkeypatch.setattr(lmdb, "open", forbidden)
+    with pytest.raises(PermissionError):
+        LmdbStore(tmp_path)
