@@ -126,7 +126,7 @@ class StreamSettings(ApiModel):
     tier: Tier | None = None
     """How much it matters: what is sent first, and refused last when a node's disk is full."""
     data_class: Name | None = None
-    """One of `dataClasses`, whose consent and privacy rules hold; none hold unless set."""
+    """One of `dataClasses`, whose consent and privacy rules hold. Unless set none do, but `consent` leaves by hash."""
     max_age: PositiveDuration | None = None
     """How long a node keeps an event, sent or not. Default: 720h."""
     max_bytes: LogBytes | None = None

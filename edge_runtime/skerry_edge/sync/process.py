@@ -186,7 +186,7 @@ class Sync:
             Alerts(self._registry), notes / "alerts.json", roots, self._outbound, self._open_log(ALERTS)
         )
         aggregates = DerivingLoop(
-            Aggregates(self._outbound.rules, self._registry),
+            Aggregates(self._outbound.rules, lambda: self._outbound.consents(datetime.now(UTC)), self._registry),
             notes / "aggregates.json",
             roots,
             self._outbound,

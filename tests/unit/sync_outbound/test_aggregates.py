@@ -2,7 +2,9 @@
 
 import json
 import math
+from copy import deepcopy
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import pytest
 from hypothesis import given
@@ -11,6 +13,7 @@ from prometheus_client import CollectorRegistry
 
 from skerry_api.v1alpha1.syncpolicy import AGGREGATES, Consent, Statistic
 from skerry_core.batch.contents import LogName
+from skerry_core.errors import RetryError
 from skerry_core.sync_policy.defaults import DEFAULT_POLICY
 from skerry_core.sync_policy.document import Aggregate, DataClassPolicy, Rule
 from skerry_edge.events.identity import Owner
@@ -18,12 +21,25 @@ from skerry_edge.events.logs import EventLogs
 from skerry_edge.events.reader import LogReader
 from skerry_edge.events.record import NewRecord
 from skerry_edge.events.settings import StreamSettings
+from skerry_edge.sync.outbound.aggregates import derivation
 from skerry_edge.sync.outbound.aggregates.derivation import Aggregates
-from skerry_edge.sync.outbound.aggregates.windows import GRACE, MAX_OPEN, Told, Values, Window, close, fold, statistics
+from skerry_edge.sync.outbound.aggregates.windows import (
+    GRACE,
+    MAX_OPEN,
+    Part,
+    Sums,
+    Told,
+    Values,
+    Window,
+    close,
+    fold,
+    statistics,
+    without,
+)
 from skerry_edge.sync.outbound.deriving import NOTE_EVERY, PERIOD, DerivingLoop
 from skerry_edge.sync.outbound.outbound import Outbound
 from tests.unit.sync_outbound.columns import data_class, event, stream
-from tests.unit.sync_outbound.test_consent import granted
+from tests.unit.sync_outbound.test_consent import granted, withdrawn
 
 NOW = datetime(2026, 12, 1, tzinfo=UTC)
 MINUTE_US = 60_000_000
@@ -31,17 +47,21 @@ ALL = tuple(Statistic)
 LOG = LogName("site", "node", "readings", "e")
 
 
-def window(path="v", start=0, records=5, count=5, total=10, least=1, greatest=3):
-    return Window(path, start, MINUTE_US, "e/1", records, count, total, least, greatest)
+def sums(total=10, greatest=3):
+    return Sums(5, 5, total, 1, greatest)
+
+
+def window(path="v", start=0, **parts):
+    return Window(path, start, MINUTE_US, "e/1", parts or {"": Part(1, sums())})
 
 
 @pytest.mark.parametrize(
     ("of", "expected"),
     [
-        (window(), {"count": 5, "sum": 10, "mean": 2.0, "min": 1, "max": 3}),
-        (window(total=math.inf), {"count": 5, "min": 1, "max": 3}),
-        (window(total=10**400), {"count": 5, "min": 1, "max": 3}),
-        (window(greatest=2**60), {"count": 5, "sum": 10, "mean": 2.0, "min": 1}),
+        (sums(), {"count": 5, "sum": 10, "mean": 2.0, "min": 1, "max": 3}),
+        (sums(total=math.inf), {"count": 5, "min": 1, "max": 3}),
+        (sums(total=10**400), {"count": 5, "min": 1, "max": 3}),
+        (sums(greatest=2**60), {"count": 5, "sum": 10, "mean": 2.0, "min": 1}),
     ],
 )
 def test_statistics(of, expected):
@@ -51,15 +71,22 @@ def test_statistics(of, expected):
 
 NUMBERS = st.lists(st.integers(-1000, 1000) | st.floats(-1e6, 1e6), min_size=1, max_size=3)
 RECORDS = st.lists(
-    st.tuples(st.integers(0, 5 * MINUTE_US), st.dictionaries(st.sampled_from(["a", "b"]), NUMBERS, min_size=1)),
+    st.tuples(
+        st.integers(0, 5 * MINUTE_US),
+        st.dictionaries(st.sampled_from(["a", "b"]), NUMBERS, min_size=1),
+        st.sampled_from(["ann", "bob", "eve"]),
+    ),
     max_size=20,
 )
 
 
 @given(RECORDS, st.integers(0, 20))
 def test_fold_is_a_recount_wherever_it_is_cut(records, cut):
-    values = [Values(seq, received, numbers) for seq, (received, numbers) in enumerate(records)]
-    windows = fold(fold((), "e", values[:cut], lambda _: MINUTE_US), "e", values[cut:], lambda _: MINUTE_US)
+    values = [Values(seq, received, numbers, seq, who) for seq, (received, numbers, who) in enumerate(records)]
+    before = fold((), "e", values[:cut], lambda _: MINUTE_US).windows
+    was = deepcopy(before)
+    windows = fold(before, "e", values[cut:], lambda _: MINUTE_US).windows
+    assert before == was
     for one in windows:
         inside = [
             record.numbers[one.path]
@@ -67,14 +94,32 @@ def test_fold_is_a_recount_wherever_it_is_cut(records, cut):
             if one.path in record.numbers and one.start <= record.received < one.end
         ]
         numbers = [number for part in inside for number in part]
-        assert (one.records, one.count, one.least, one.greatest) == (
+        found = one.sums
+        assert (found.records, found.count, found.least, found.greatest) == (
             len(inside),
             len(numbers),
             min(numbers),
             max(numbers),
         )
-        assert math.isclose(one.total, sum(numbers), abs_tol=1e-6)
+        assert math.isclose(found.total, sum(numbers), abs_tol=1e-6)
     assert len(windows) == len({(path, record.received // MINUTE_US) for record in values for path in record.numbers})
+
+
+@given(RECORDS, st.sets(st.sampled_from(["ann", "bob", "eve"])))
+def test_what_is_withdrawn_was_never_there(records, gone):
+    values = [Values(seq, received, numbers, seq, who) for seq, (received, numbers, who) in enumerate(records)]
+    left = without(fold((), "e", values, lambda _: MINUTE_US).windows, lambda entity, _: entity not in gone)
+    others = [one for one in values if one.entity not in gone]
+    never = fold((), "e", others, lambda _: MINUTE_US).windows
+    assert {(one.path, one.start): one.parts for one in left} == {(one.path, one.start): one.parts for one in never}
+
+
+def test_who_could_not_be_taken_back_is_left_out():
+    values = [Values(seq, 5, {"v": [seq], "w": [1, 2]}, seq, who) for seq, who in enumerate("abaca", 1)]
+    folded = fold((), "e", values, lambda _: MINUTE_US, room=3)
+    assert {one.path: list(one.parts) for one in folded.windows} == {"v": ["a", "b"], "w": ["a"]}
+    assert folded.left_out == 2 + 3
+    assert fold(folded.windows, "e", values, lambda _: MINUTE_US, room=3).left_out == 2 + 3
 
 
 @pytest.mark.parametrize(
@@ -84,7 +129,7 @@ def test_close(until, over):
     windows = (window(start=2 * MINUTE_US), window(), window("w", start=5 * MINUTE_US))
     closed, left = close(windows, until)
     assert len(closed) == over
-    assert {*closed, *left} == {*windows}
+    assert sorted((*closed, *left), key=windows.index) == list(windows)
     assert [one.start for one in closed] == sorted(one.start for one in closed)
 
 
@@ -98,7 +143,7 @@ def test_clocks_that_jump_keep_no_window_open_for_ever():
 def test_a_window_that_is_opened_again_is_another():
     width, aggregate = (lambda _: MINUTE_US), Aggregate(window=timedelta(minutes=1), min_count=1, statistics=ALL)
     first, again, other = (
-        fold((), epoch, [Values(seq, 5, {"v": [1]})], width)[0] for epoch, seq in (("e", 1), ("e", 2), ("f", 1))
+        fold((), epoch, [Values(seq, 5, {"v": [1]})], width).windows[0] for epoch, seq in (("e", 1), ("e", 2), ("f", 1))
     )
     assert len({Told(LOG, one, aggregate).id for one in (first, again, other, first)}) == 3
 
@@ -136,7 +181,7 @@ class Node:
         self.outbound.adopt(self.document)
         roots = (self.root / "inference", self.root / "sync")
         self.loop = DerivingLoop(
-            Aggregates(self.outbound.rules, self.registry),
+            Aggregates(self.outbound.rules, lambda: self.outbound.consents(self.now), self.registry),
             self.root / "aggregates.json",
             roots,
             self.outbound,
@@ -228,6 +273,70 @@ def test_who_does_not_consent_is_not_counted(tmp_path):
     node.pass_time(minutes=2)
     assert [(one["count"], one["max"]) for one in node.told] == [(3, 1)]
     node.close()
+
+
+@pytest.fixture
+def careful(tmp_path):
+    """A node whose stream needs consent; Ann and Bob give it."""
+    node = Node(tmp_path, consent=Consent.REQUIRED)
+    node.pass_time()
+    node.append(granted("ann", "personal"), granted("bob", "personal"), name="consent")
+    yield node
+    node.close()
+
+
+def test_who_withdraws_is_taken_out_of_open_windows(careful):
+    careful.append(*[{"v": 1}] * 3, subject="ann")
+    careful.append(*[{"v": 100}] * 3, subject="bob")
+    careful.pass_time(seconds=NOTE_EVERY.seconds)
+    careful.append(withdrawn("bob", "personal"), name="consent")
+    careful.start()
+    careful.append({"v": 2}, subject="ann")
+    careful.pass_time(minutes=2)
+    assert [(one["count"], one["sum"], one["max"]) for one in careful.told] == [(4, 5, 2)]
+
+
+def test_a_new_grant_brings_nothing_back(careful):
+    careful.append(*[{"v": 100}] * 3, subject="bob")
+    careful.pass_time(seconds=1)
+    careful.append(withdrawn("bob", "personal"), granted("bob", "personal"), name="consent")
+    careful.append(*[{"v": 7}] * 3, subject="bob")
+    careful.pass_time(minutes=2)
+    assert [(one["count"], one["max"]) for one in careful.told] == [(3, 7)]
+
+
+def test_too_few_are_left_after_a_withdrawal(careful):
+    careful.append(*[{"v": 1}] * 2, subject="ann")
+    careful.append({"v": 1}, subject="bob")
+    careful.pass_time(seconds=1)
+    careful.append(withdrawn("bob", "personal"), name="consent")
+    careful.pass_time(minutes=2)
+    assert careful.told == []
+
+
+def test_consent_that_cannot_be_read_keeps_windows_closed(careful, monkeypatch):
+    careful.append(*[{"v": 1}] * 3, subject="ann")
+    careful.pass_time(seconds=1)
+
+    def unreadable(_now):
+        raise RetryError("ConsentUnreadable", "a bad disk")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(careful.outbound, "consents", unreadable)
+        careful.now += timedelta(minutes=2)
+        with pytest.raises(RetryError, match="bad disk"):
+            careful.loop.step()
+    assert careful.told == []
+    careful.pass_time()
+    assert [one["count"] for one in careful.told] == [3]
+
+
+def test_what_was_left_out_is_counted(careful, monkeypatch):
+    monkeypatch.setattr(derivation, "fold", partial(fold, room=1))
+    careful.append({"v": 1}, subject="ann")
+    careful.append({"v": 1}, subject="bob")
+    careful.pass_time(seconds=1)
+    assert careful.registry.get_sample_value("skerry_sync_aggregates_left_out_total", {"stream": "readings"}) == 1
 
 
 def test_each_window_is_told_once_whatever_dies(node):

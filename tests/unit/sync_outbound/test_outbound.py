@@ -145,6 +145,63 @@ def test_a_dead_letter_that_cannot_be_read_does_not_leave(node):
     assert outcome.absent == (Absent(1, 2, AbsentReason.DAMAGED),)
 
 
+CONSENT_STREAM = DEFAULT_POLICY.stream("consent")
+
+
+def told(node, *bodies, policy=CONSENT_STREAM):
+    return [json.loads(row.body) for row in node.outbound.rows(policy, [columns(*bodies)], NOW).rows]
+
+
+def test_consent_leaves_by_hashes_that_its_classes_events_bear_too(node):
+    node.adopt(data_class(name="a", hash_subject=True), data_class(name="b", hash_subject=True), data_class(name="c"))
+    body = event(
+        {"dataClasses": ["c", "a"], "signed": "Ann"},
+        subject="ann",
+        id="ann-1",
+        source="/desk/ann",
+        type="dev.skerry.consent.granted",
+        time="2026-03-01T12:00:00Z",
+        comment="Ann called",
+    )
+    for bodies in ((body,), (body.replace(b"granted", b"withdrawn"),)):
+        [record] = told(node, *bodies)
+        assert "ann" not in json.dumps(record).lower()
+        assert set(record) == {"specversion", "id", "source", "type", "subject", "time", "data"}
+        assert record["data"]["dataClasses"] == ["a", "c"]
+        [joined] = told(node, event(subject="ann"), policy=stream(data_class="a"))
+        assert record["data"]["subjects"] == {"a": joined["subject"]}
+        assert record["subject"] != joined["subject"]
+    assert told(node, body)[0] == told(node, body)[0]
+    assert told(node, granted("bob", "a"))[0]["subject"] != told(node, granted("ann", "a"))[0]["subject"]
+
+
+def test_names_leave_by_hash_before_any_policy_and_with_a_class_that_has_no_rules(node):
+    assert b"ann" not in node.outbound.rows(CONSENT_STREAM, [columns(granted("ann", "a"))], NOW).rows[0].body
+    node.adopt(data_class(ttl=timedelta(days=1)))
+    [record] = told(node, granted("ann", "a"), policy=stream("consent", data_class="personal"))
+    assert record["subject"] != "ann"
+
+
+def test_a_data_class_with_rules_decides_what_of_consent_leaves(node):
+    node.adopt(data_class(Rule(path="signed", action="Drop")))
+    [record] = told(node, granted("ann", "a"), policy=stream("consent", data_class="personal"))
+    assert record["subject"] == "ann"
+
+
+@pytest.mark.parametrize(
+    "body", [b"?", b"[]", b"{}", event(subject="ann", type="other"), granted("ann"), event({"dataClasses": ["a"]})]
+)
+def test_consent_that_cannot_be_read_does_not_leave(node, body):
+    assert node.outbound.rows(CONSENT_STREAM, [columns(body)], NOW).absent == (Absent(1, 1, AbsentReason.DAMAGED),)
+
+
+def test_dead_letters_of_consent_tell_no_names(node):
+    node.adopt()
+    body = encode_letter("consent", "http:10.1.2.3", Malformed("NotJson", "Ann is no number", b"Ann"))
+    [row] = node.outbound.rows(DEFAULT_POLICY.stream("dead-letter"), [columns(body)], NOW).rows
+    assert b"Ann" not in row.body
+
+
 def test_salt_is_made_once_and_kept_for_oneself(tmp_path):
     path = tmp_path / "salt"
     salt = load_salt(path, tmp_path / "site-salt")

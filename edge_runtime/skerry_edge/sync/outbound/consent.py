@@ -46,9 +46,11 @@ class Consents:
 
     def cover(self, entity: str | None, data_class: str, hlc: int) -> bool:
         """Whether a record of an entity, written at a hybrid logical time, may leave the node."""
-        if entity is None:
-            return False
-        grants = self.grants.get(entity_key(entity))
+        return entity is not None and self.covers(entity_key(entity), data_class, hlc)
+
+    def covers(self, key: str, data_class: str, hlc: int) -> bool:
+        """The same of an entity that `key` stands for."""
+        grants = self.grants.get(key)
         return grants is not None and hlc > grants.get(data_class, _NEVER)
 
 

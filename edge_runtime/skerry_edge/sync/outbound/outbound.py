@@ -19,6 +19,7 @@ from skerry_edge.events.record import ColumnBatch
 from skerry_edge.sync.outbound.age import Belief, believe, microseconds
 from skerry_edge.sync.outbound.consent import Consents
 from skerry_edge.sync.outbound.consent_keeper import ConsentKeeper
+from skerry_edge.sync.outbound.consent_record import ConsentRecords
 from skerry_edge.sync.outbound.dead_letters import blanked
 from skerry_edge.sync.outbound.entity import Sampler
 from skerry_edge.sync.outbound.gate import Gate, Outcome
@@ -26,11 +27,17 @@ from skerry_edge.sync.outbound.path import Tally
 from skerry_edge.sync.outbound.rules import Rules
 from skerry_edge.sync.outbound.salt import load_salt
 
+_Apply = Callable[[bytes, Tally], bytes | None]
+
 
 @dataclass(frozen=True)
 class _Policy:
-    """Data classes with their compiled rules, and the streams whose records may leave as they are."""
+    """Data classes with their compiled rules, and the streams whose records may leave as they are.
 
+    `consent` is what happens to the stream `consent` if no rule of a data class does.
+    """
+
+    consent: ConsentRecords
     classes: Mapping[str, tuple[DataClassPolicy, Rules]] = field(default_factory=dict)
     unrestricted: frozenset[str] = frozenset()
 
@@ -56,7 +63,7 @@ class Outbound:
         self._hash_key = salt.key("hash")
         self._sampler = Sampler(salt.key("sampling"))
         self._keeper = ConsentKeeper(folder / "consent.json", consent_log, registry)
-        self._policy = _Policy()
+        self._policy = _Policy(ConsentRecords((), self._hash_key))
         self._uptime = uptime
         self._belief: Belief | None = None
         self._lock = threading.Lock()
@@ -79,8 +86,11 @@ class Outbound:
         restricted = {
             name for name, (policy, rules) in classes.items() if rules.needed or policy.consent is Consent.REQUIRED
         }
-        unrestricted = {stream.name for stream in document.streams if stream.data_class not in restricted}
-        self._policy = _Policy(classes, frozenset(unrestricted))
+        unrestricted = {
+            stream.name for stream in document.streams if stream.data_class not in restricted and stream.name != CONSENT
+        }
+        consent = ConsentRecords(document.data_classes, self._hash_key)
+        self._policy = _Policy(consent, classes, frozenset(unrestricted))
 
     def rows(self, stream: StreamPolicy, batches: Sequence[ColumnBatch], now: datetime) -> Outcome:
         """What of a stream's records, in ascending batches, leaves the node.
@@ -105,6 +115,10 @@ class Outbound:
         gate = self._gate(stream)
         return self._passed(Gate(gate.max_age, gate.consent), batches, now).rows
 
+    def consents(self, now: datetime) -> Consents:
+        """Who consents now. Raises RetryError ConsentUnreadable."""
+        return self._keeper.current(now)
+
     def rules(self, policy: DataClassPolicy) -> Rules:
         """A data class's rules, compiled."""
         return Rules.compile(policy, self._hash_key)
@@ -119,7 +133,9 @@ class Outbound:
 
     def _gate(self, stream: StreamPolicy) -> Gate:
         policy, rules = (None, None) if stream.data_class is None else self._class(stream.data_class)
-        apply = rules.apply if rules is not None and rules.needed else None
+        apply: _Apply | None = rules.apply if rules is not None and rules.needed else None
+        if apply is None and stream.name == CONSENT:
+            apply = self._policy.consent.apply
         return Gate(
             stream.max_age if policy is None or policy.ttl is None else min(policy.ttl, stream.max_age),
             policy.name if policy is not None and policy.consent is Consent.REQUIRED else None,
@@ -137,9 +153,6 @@ class Outbound:
         with self._lock:
             self._belief = believe(self._belief, microseconds(now), self._uptime() * 1000)
             return self._belief.now
-
-
-_Apply = Callable[[bytes, Tally], bytes | None]
 
 
 def _letters(unrestricted: frozenset[str], apply: _Apply | None) -> _Apply:

@@ -7,11 +7,13 @@ from datetime import timedelta
 
 from prometheus_client import CollectorRegistry, Counter
 
-from skerry_api.v1alpha1.syncpolicy import AGGREGATES
+from skerry_api.v1alpha1.syncpolicy import AGGREGATES, Consent
 from skerry_core.batch.contents import LogName, Row
 from skerry_core.sync_policy.document import Aggregate, DataClassPolicy, StreamPolicy, SyncPolicyDocument
-from skerry_edge.sync.outbound.aggregates.windows import Told, Values, Window, close, fold
+from skerry_edge.sync.outbound.aggregates.windows import Told, Values, Window, close, fold, without
+from skerry_edge.sync.outbound.consent import Consents, entity_key
 from skerry_edge.sync.outbound.deriving import Step
+from skerry_edge.sync.outbound.entity import entity_of
 from skerry_edge.sync.outbound.rules import Rules
 
 Windows = tuple[Window, ...]
@@ -19,8 +21,12 @@ Windows = tuple[Window, ...]
 
 @dataclass(frozen=True)
 class _Aggregated:
-    """A data class's rules, the path of each by index, and what is to be told of those that aggregate."""
+    """A data class's rules, the path of each by index, and what is to be told of those that aggregate.
 
+    `consent` is the data class if it needs consent.
+    """
+
+    consent: str | None
     rules: Rules
     paths: Sequence[str]
     wanted: Mapping[str, Aggregate]
@@ -28,7 +34,8 @@ class _Aggregated:
     @classmethod
     def of(cls, policy: DataClassPolicy, rules: Rules) -> "_Aggregated | None":
         wanted = {rule.path: rule.aggregate for rule in policy.rules if rule.aggregate is not None}
-        return cls(rules, [rule.path for rule in policy.rules], wanted) if wanted else None
+        consent = policy.name if policy.consent is Consent.REQUIRED else None
+        return cls(consent, rules, [rule.path for rule in policy.rules], wanted) if wanted else None
 
     def values(self, rows: Iterable[Row]) -> Iterator[Values]:
         for row in rows:
@@ -36,7 +43,8 @@ class _Aggregated:
             for index, number in self.rules.collected(row.body):
                 numbers.setdefault(self.paths[index], []).append(number)
             if numbers:
-                yield Values(row.seq, row.received, numbers)
+                entity = "" if self.consent is None else entity_key(entity_of(row.body) or "")
+                yield Values(row.seq, row.received, numbers, row.hlc, entity)
 
     def width(self, path: str) -> int:
         return self.wanted[path].window // timedelta(microseconds=1)
@@ -47,14 +55,26 @@ class Aggregates:
 
     state = Windows
 
-    def __init__(self, rules: Callable[[DataClassPolicy], Rules], registry: CollectorRegistry) -> None:
-        """`rules` compiles a data class's rules."""
+    def __init__(
+        self,
+        rules: Callable[[DataClassPolicy], Rules],
+        consents: Callable[[], Consents],
+        registry: CollectorRegistry,
+    ) -> None:
+        """`rules` compiles a data class's rules; `consents` tells who consents now, or raises RetryError."""
         self._rules = rules
+        self._consents = consents
         self._by_stream: Mapping[str, _Aggregated] = {}
         self._count = Counter(
             "skerry_sync_aggregates_total",
             "Windows of aggregated values, by stream and outcome: Told, or Withheld for too few records.",
             ["stream", "outcome"],
+            registry=registry,
+        )
+        self._left_out = Counter(
+            "skerry_sync_aggregates_left_out_total",
+            "Numbers that went into no window, since its stream has too many entities to take each back.",
+            ["stream"],
             registry=registry,
         )
 
@@ -71,26 +91,41 @@ class Aggregates:
         return followed
 
     def take(self, log: LogName, rows: Sequence[Row], state: Windows | None, *, until: int, now: int) -> Step[Windows]:
-        """Fold records into their windows, and tell those that are over."""
+        """Fold records into their windows, and tell those that are over.
+
+        What an entity has in open windows goes once it withdraws its consent. Raises RetryError: then nothing is told.
+        """
         aggregated = self._by_stream[log.stream]
         held = [
             window
             for window in state or ()
             if window.path in aggregated.wanted and window.width == aggregated.width(window.path)
         ]
-        over, left = close(fold(held, log.epoch, aggregated.values(rows), aggregated.width), until)
+        consented = self._consented(aggregated.consent)
+        # Before, so that what comes after a new grant isn't joined to what was withdrawn; and behind, since consent
+        # may have been withdrawn after the records were admitted.
+        folded = fold(consented(held), log.epoch, aggregated.values(rows), aggregated.width)
+        over, left = close(consented(folded.windows), until)
         outcomes: Count[str] = Count()
         records = []
         for window in over:
             aggregate = aggregated.wanted[window.path]
-            if window.records < aggregate.min_count:
+            if window.sums.records < aggregate.min_count:
                 outcomes["Withheld"] += 1
                 continue
             outcomes["Told"] += 1
             told = Told(log, window, aggregate)
             records.append((told.id, told.record(now)))
-        return Step(records, left, lambda: self._report(log.stream, outcomes))
+        return Step(records, left, lambda: self._report(log.stream, outcomes, folded.left_out))
 
-    def _report(self, stream: str, outcomes: Mapping[str, int]) -> None:
+    def _consented(self, data_class: str | None) -> Callable[[Sequence[Window]], Windows]:
+        """Leaves of windows what there is consent for now."""
+        if data_class is None:
+            return tuple
+        consents = self._consents()
+        return lambda windows: without(windows, lambda entity, hlc: consents.covers(entity, data_class, hlc))
+
+    def _report(self, stream: str, outcomes: Mapping[str, int], left_out: int) -> None:
+        self._left_out.labels(stream).inc(left_out)
         for outcome, count in outcomes.items():
             self._count.labels(stream, outcome).inc(count)

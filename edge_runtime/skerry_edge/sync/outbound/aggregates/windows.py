@@ -4,8 +4,10 @@ import hashlib
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 
 import msgspec
+from msgspec.structs import replace
 
 from skerry_api.v1alpha1.syncpolicy import Statistic
 from skerry_core.batch.contents import LogName
@@ -18,54 +20,78 @@ TYPE = "dev.skerry.aggregate"
 GRACE = 5_000_000
 # Of one path: more come only of clocks that jump; then the oldest is closed.
 MAX_OPEN = 64
+# Of all open windows of a stream: a quarter of a kilobyte each, in memory and in the file.
+MAX_PARTS = 10_000
 _EXACT = 2**53
 
 _encode = msgspec.json.Encoder().encode
 
 
-class Window(msgspec.Struct, frozen=True):
-    """A path's numbers of one window, which begins at `start` and is `width` long, in µs.
+class Sums(msgspec.Struct, frozen=True):
+    """Numbers of some records: `records` that have any, the `count` of numbers, their sum, the least, the greatest."""
 
-    `first` names the record that opened it, so that one which is opened again, when its time comes twice, is another.
-    """
-
-    path: str
-    start: int
-    width: int
-    first: str
     records: int
     count: int
     total: int | float
     least: int | float
     greatest: int | float
 
+    @classmethod
+    def of(cls, numbers: Sequence[int | float]) -> "Sums":
+        """Of one record's numbers, at least one."""
+        return cls(1, len(numbers), sum(numbers), min(numbers), max(numbers))
+
+    def joined(self, other: "Sums") -> "Sums":
+        """Of both."""
+        return Sums(
+            self.records + other.records,
+            self.count + other.count,
+            self.total + other.total,
+            min(self.least, other.least),
+            max(self.greatest, other.greatest),
+        )
+
+
+class Part(msgspec.Struct, frozen=True):
+    """What one entity has in a window; `since` is the hybrid logical time of its first record there."""
+
+    since: int
+    sums: Sums
+
+
+class Window(msgspec.Struct, frozen=True):
+    """A path's numbers of one window, which begins at `start` and is `width` long, in µs.
+
+    `first` names the record that opened it, so that one which is opened again, when its time comes twice, is another.
+    `parts` are by entity, so that what an entity has here can be taken back; all in one where nobody need consent.
+    """
+
+    path: str
+    start: int
+    width: int
+    first: str
+    parts: dict[str, Part]
+
     @property
     def end(self) -> int:
         """Where the next one begins."""
         return self.start + self.width
 
-    def joined(self, values: Sequence[int | float]) -> "Window":
-        """With the numbers of one more record."""
-        return Window(
-            self.path,
-            self.start,
-            self.width,
-            self.first,
-            self.records + 1,
-            self.count + len(values),
-            self.total + sum(values),
-            min(self.least, *values),
-            max(self.greatest, *values),
-        )
+    @property
+    def sums(self) -> Sums:
+        """Of all parts, of which there is one at least."""
+        return reduce(Sums.joined, (part.sums for part in self.parts.values()))
 
 
 @dataclass(frozen=True)
 class Values:
-    """Numbers of one record, by path; `received` in µs since 1970."""
+    """Numbers of one record, by path; `received` in µs since 1970, `entity` what stands for it ("": all alike)."""
 
     seq: int
     received: int
     numbers: Mapping[str, Sequence[int | float]]
+    hlc: int = 0
+    entity: str = ""
 
 
 @dataclass(frozen=True)
@@ -91,7 +117,7 @@ class Told:
             "path": window.path,
             "start": format_time(window.start),
             "seconds": window.width / 1_000_000,
-            **statistics(window, self.aggregate.statistics),
+            **statistics(window.sums, self.aggregate.statistics),
         }
         body = {
             "specversion": "1.0",
@@ -105,32 +131,70 @@ class Told:
         return NewRecord(_encode(body), window.end, received)
 
 
-def statistics(window: Window, wanted: Iterable[Statistic]) -> Mapping[str, int | float]:
+def statistics(sums: Sums, wanted: Iterable[Statistic]) -> Mapping[str, int | float]:
     """What is told of a window; a number that a double can't tell exactly, or at all, isn't."""
     values = {
-        Statistic.COUNT: window.count,
-        Statistic.SUM: window.total,
-        Statistic.MEAN: _mean(window),
-        Statistic.MIN: window.least,
-        Statistic.MAX: window.greatest,
+        Statistic.COUNT: sums.count,
+        Statistic.SUM: sums.total,
+        Statistic.MEAN: _mean(sums),
+        Statistic.MIN: sums.least,
+        Statistic.MAX: sums.greatest,
     }
     return {statistic.value.lower(): values[statistic] for statistic in wanted if _tellable(values[statistic])}
 
 
+def without(windows: Iterable[Window], covered: Callable[[str, int], bool]) -> tuple[Window, ...]:
+    """Windows without the parts of entities that don't consent any more, or consented anew since.
+
+    `covered` tells whether an entity's record of a hybrid logical time may be used. A window that nothing is left of
+    is none.
+    """
+    kept = []
+    for window in windows:
+        parts = {entity: part for entity, part in window.parts.items() if covered(entity, part.since)}
+        if len(parts) == len(window.parts):
+            kept.append(window)
+        elif parts:
+            kept.append(replace(window, parts=parts))
+    return tuple(kept)
+
+
+@dataclass(frozen=True)
+class Folded:
+    """Windows after further records, and how many numbers were left out for want of room."""
+
+    windows: tuple[Window, ...]
+    left_out: int = 0
+
+
 def fold(
-    windows: Iterable[Window], epoch: str, records: Iterable[Values], width: Callable[[str], int]
-) -> tuple[Window, ...]:
-    """Windows after further records of the log `epoch`; `width` tells the µs of a path's windows."""
-    held = {(window.path, window.start): window for window in windows}
+    windows: Iterable[Window], epoch: str, records: Iterable[Values], width: Callable[[str], int], room: int = MAX_PARTS
+) -> Folded:
+    """Windows after further records of the log `epoch`; `width` tells the µs of a path's windows.
+
+    They have at most `room` parts in all: an entity for which there is none is left out, since what can't be taken back
+    mustn't go in.
+    """
+    held = {(window.path, window.start): replace(window, parts=dict(window.parts)) for window in windows}
+    room -= sum(len(window.parts) for window in held.values())
+    left_out = 0
     for record in records:
         for path, numbers in record.numbers.items():
             start = record.received // width(path) * width(path)
             window = held.get((path, start))
+            part = None if window is None else window.parts.get(record.entity)
+            if part is None and room <= 0:
+                left_out += len(numbers)
+                continue
             if window is None:
-                first = numbers[0]
-                window = Window(path, start, width(path), f"{epoch}/{record.seq}", 0, 0, 0, first, first)
-            held[path, start] = window.joined(numbers)
-    return tuple(held.values())
+                window = held[path, start] = Window(path, start, width(path), f"{epoch}/{record.seq}", {})
+            sums = Sums.of(numbers)
+            if part is None:
+                room -= 1
+                window.parts[record.entity] = Part(record.hlc, sums)
+            else:
+                window.parts[record.entity] = Part(part.since, part.sums.joined(sums))
+    return Folded(tuple(held.values()), left_out)
 
 
 def close(windows: Sequence[Window], until: int) -> tuple[tuple[Window, ...], tuple[Window, ...]]:
@@ -148,9 +212,9 @@ def _order(window: Window) -> tuple[int, str]:
     return window.start, window.path
 
 
-def _mean(window: Window) -> float:
+def _mean(sums: Sums) -> float:
     try:
-        return window.total / window.count
+        return sums.total / sums.count
     except OverflowError:
         return math.inf
 
