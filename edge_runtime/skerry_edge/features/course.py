@@ -4,10 +4,12 @@ from collections.abc import Sequence
 
 from skerry_core.features.normalize import Refusal
 from skerry_edge.events.follow import Place
+from skerry_edge.events.record import FIRST_SEQ
 from skerry_edge.features.batches import runs
 from skerry_edge.features.clock import Clock
 from skerry_edge.features.feed import Feed, has_reached
 from skerry_edge.features.letters import MAX_LETTERS, letter_of
+from skerry_edge.features.needed import Needed
 from skerry_edge.features.note import Letter, VersionNote
 from skerry_edge.features.ports import Change
 from skerry_edge.features.version import Version
@@ -28,6 +30,8 @@ class Course:
         self._note = note
         self._clock = clock
         self._position = dict(note.position)
+        # As of the last commit.
+        self._kept = self._noted_position = dict(note.position)
         self._target: Place | None = None
         # Uptime at which the live log was last seen to end where the position is.
         self._followed: int | None = None
@@ -44,6 +48,13 @@ class Course:
     def letters(self) -> Sequence[Letter]:
         """Noted by the last commit, and to be written now."""
         return self._noted
+
+    @property
+    def needed(self) -> Needed:
+        """What of the logs must stay for it, were the process to die now."""
+        epoch = self._feed.epoch
+        place = Place(epoch, self._kept.get(epoch, FIRST_SEQ) - 1)
+        return Needed(place, self._feed.aside_left or self._kept != self._position)
 
     def step(self) -> bool:
         """Apply what comes next in the logs, if anything does; whether there may be more. Raises OSError."""
@@ -76,9 +87,10 @@ class Course:
     def change(self, letters_end: Place) -> Change:
         """What is to be committed now; `letters_end` is where the dead-letter log ends."""
         self._noted = list(self._letters)
+        self._noted_position = dict(self._position)
         note = VersionNote(
             self._note.document,
-            dict(self._position),
+            self._noted_position,
             self.warm,
             self._noted,
             letters_end,
@@ -88,6 +100,7 @@ class Course:
     def committed(self) -> None:
         """What `change` gave is kept."""
         self.version.committed()
+        self._kept = self._noted_position
         self._letters = self._letters[len(self._noted) :]
         self._changed = bool(self._noted)
 

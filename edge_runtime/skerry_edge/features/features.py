@@ -13,6 +13,7 @@ from skerry_edge.features.clock import Clock
 from skerry_edge.features.course import Course
 from skerry_edge.features.letters import LetterBox
 from skerry_edge.features.materializer import Materializer, Sources, Standing
+from skerry_edge.features.needed import write_needed
 from skerry_edge.features.ports import Engine, Store, StoreDamagedError
 from skerry_edge.features.store import LmdbStore, put_aside
 from skerry_edge.features.version import EntityReading, Version
@@ -135,7 +136,13 @@ class Features:
             store: Store | None = None
             try:
                 store = self._open_store(self._folder)
-                self._materializer = Materializer(store, self._sources, self._box(), self._clock)
+                self._materializer = Materializer(
+                    store,
+                    self._sources,
+                    self._box(),
+                    self._clock,
+                    tell=lambda streams: write_needed(self._folder, streams),
+                )
                 self._follow(self._materializer)
             except StoreDamagedError as error:
                 _log.error("feature store put aside, it is built again from the logs", error=str(error))

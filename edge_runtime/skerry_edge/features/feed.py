@@ -53,6 +53,16 @@ class Feed:
             return None
         return Chunk(stretch.batches, stretch.place, live=True)
 
+    @property
+    def aside_left(self) -> bool:
+        """Whether logs that were set aside may have something to be read yet."""
+        return self._aside is None or bool(self._aside)
+
+    @property
+    def epoch(self) -> str:
+        """Of the live log as of the last read; empty if there was none."""
+        return self._epoch or ""
+
     def end(self) -> Place:
         """Where the live log ends by now. Raises OSError."""
         return self._tail.end()

@@ -18,6 +18,7 @@ from skerry_edge.features.clock import Clock
 from skerry_edge.features.course import Course
 from skerry_edge.features.feed import Feed
 from skerry_edge.features.letters import LetterBox
+from skerry_edge.features.needed import Needed, joined
 from skerry_edge.features.needs import Needs, plan
 from skerry_edge.features.note import EntityRecord, VersionNote
 from skerry_edge.features.ports import Engine, Store, StoreDamagedError
@@ -28,6 +29,8 @@ COMMIT_SECONDS = 1.0
 MAX_DIRTY = 5000
 # Between looks at what is needed.
 _LOOK_SECONDS = 1.0
+# Between two words on what of the logs must stay, unless that is more than before.
+TELL_SECONDS = 5.0
 
 _log = structlog.get_logger(__name__)
 
@@ -64,8 +67,9 @@ class Materializer:
         box: LetterBox | None,
         clock: Clock,
         steady: Callable[[], float] = time.monotonic,
+        tell: Callable[[Mapping[str, Needed]], None] = lambda _: None,
     ) -> None:
-        """Take up what is kept. Raises OSError, StoreDamagedError."""
+        """Take up what is kept. `tell` makes known what of the logs must stay. Raises OSError, StoreDamagedError."""
         self._store = store
         self._sources = sources
         self._box = box
@@ -74,7 +78,9 @@ class Materializer:
         self._courses: dict[str, Course] = {}
         self._unneeded: Mapping[str, float] = {}
         self._refusals: dict[str, str] = {}
-        self._due = self._look_at = steady()
+        self._due = self._look_at = self._tell_at = steady()
+        self._tell = tell
+        self._told: tuple[frozenset[str], Mapping[str, Needed]] | None = None
         for digest, note in store.notes().items():
             self._take_up(digest, note)
         store.checked()
@@ -123,6 +129,7 @@ class Materializer:
         if now >= self._due or dirty >= MAX_DIRTY:
             self.commit()
             self._due = self._steady() + COMMIT_SECONDS
+            self._tell_needed(now)
         return more
 
     def commit(self) -> None:
@@ -144,6 +151,20 @@ class Materializer:
         except (OSError, SkerryError) as error:
             _log.warning("features not committed, they are computed again", error=str(error))
         self._store.close()
+
+    def _tell_needed(self, now: float) -> None:
+        told = (
+            frozenset(self._courses),
+            joined((course.version.engine.document.stream, course.needed) for course in self._courses.values()),
+        )
+        if told == self._told or (self._told is not None and told[0] == self._told[0] and now < self._tell_at):
+            return
+        try:
+            self._tell(told[1])
+        except OSError as error:
+            _log.warning("what features have yet to read can't be noted", error=str(error))
+        else:
+            self._told, self._tell_at = told, now + TELL_SECONDS
 
     def _look(self, now: float) -> None:
         found = plan(self._courses, self._sources.needs(), self._unneeded, now)

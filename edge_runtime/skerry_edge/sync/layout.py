@@ -38,6 +38,10 @@ class Layout:
         return self.root / "inference" / "log"
 
     @property
+    def features(self) -> Path:
+        return self.root / "inference" / "features"
+
+    @property
     def grant(self) -> Path:
         return self.root / "sync" / "grant.json"
 

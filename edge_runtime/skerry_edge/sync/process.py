@@ -29,6 +29,7 @@ from skerry_edge.events.keeper import LogKeeper
 from skerry_edge.events.log import StreamLog
 from skerry_edge.events.logs import EventLogs
 from skerry_edge.events.settings import StreamSettings
+from skerry_edge.features.needed import read_needed
 from skerry_edge.inference.intent import boot_id
 from skerry_edge.sync.alerts.derivation import Alerts
 from skerry_edge.sync.assignment import AssignmentKeeper
@@ -122,6 +123,7 @@ class Sync:
             self._uploader.notes,
             self._in_force,
             lambda: [self._outbound.held(), *(loop.held() for loop in deriving.values())],
+            lambda: read_needed(layout.features),
             registry,
         )
         resends = Resends(settings.site, settings.node, self._grant.store, self._uploader, self._scheduler)

@@ -1,7 +1,8 @@
 """Removes what was sent from the node's disk, no earlier than the room is needed: the hub may ask for it again.
 
 Only whole closed segments go, of which the store has every record (by the note on disk, not by what is believed), and
-which nothing on the node still has to read.
+which nothing on the node still has to read. What features still have to read stays, too, but only while it takes no
+room that new events need: a value that is computed from less of the past is better than an event that is refused.
 """
 
 import os
@@ -17,6 +18,7 @@ from skerry_core.durable import fsync_directory
 from skerry_core.sync_policy.document import SyncPolicyDocument
 from skerry_edge.events.follow import Place
 from skerry_edge.events.segment import segment_firsts, segment_path
+from skerry_edge.features.needed import Wishes
 from skerry_edge.sync.layout import Layout
 from skerry_edge.sync.outgoing import Outgoing
 from skerry_edge.sync.positions import Range, Sent
@@ -25,6 +27,8 @@ from skerry_edge.sync.sent_notes import SentNotes
 PERIOD = timedelta(seconds=5)
 # Of its limit, what a stream may keep of what was sent.
 KEEP = 0.5
+# Of its limit, what a stream may keep of it for features.
+KEEP_FOR_FEATURES = 0.8
 # Below this part of the volume free, nothing that was sent is kept.
 SHORT = 0.15
 
@@ -51,7 +55,10 @@ def removable(
 
 
 class Retirement:
-    """A loop's step. `held` gives, of everybody who reads logs, up to where each stream has been read."""
+    """A loop's step.
+
+    `held` gives, of everybody who reads logs here, up to where each stream has been read; `wishes` what features need.
+    """
 
     def __init__(
         self,
@@ -60,6 +67,7 @@ class Retirement:
         notes: SentNotes,
         policy: Callable[[], SyncPolicyDocument],
         held: Callable[[], Sequence[Mapping[str, Place]]],
+        wishes: Callable[[], Wishes],
         registry: CollectorRegistry,
     ) -> None:
         self._layout = layout
@@ -67,32 +75,40 @@ class Retirement:
         self._notes = notes
         self._policy = policy
         self._held = held
+        self._wishes = wishes
         self._freed = Counter(
             "skerry_sync_freed_bytes_total", "Bytes of segments removed after upload.", ["stream"], registry=registry
+        )
+        self._unread = Counter(
+            "skerry_sync_freed_unread_bytes_total",
+            "Bytes of segments removed before features had read them, since their room was needed.",
+            ["stream"],
+            registry=registry,
         )
 
     def step(self) -> timedelta:
         """Remove what may go; the pause until the next step. Raises OSError."""
         held = self._held()
-        short = self._short()
+        short, wishes = self._short(), self._wishes()
         for item in self._outgoing():
             with item.lock:
                 if item.source.sealed:
-                    self._drop_sealed(item)
+                    self._drop_sealed(item, wishes, short=short)
                 else:
-                    self._remove(item, held, short=short)
+                    self._remove(item, held, wishes, short=short)
         identities = [item.identity for item in self._outgoing()]
         if identities and None not in identities:
             self._notes.forget([identity.epoch for identity in identities if identity is not None])
         return PERIOD
 
-    def _remove(self, item: Outgoing, held: Sequence[Mapping[str, Place]], *, short: bool) -> None:
+    def _remove(self, item: Outgoing, held: Sequence[Mapping[str, Place]], wishes: Wishes, *, short: bool) -> None:
         identity, folder = item.identity, item.source.folder
         if identity is None or item.fenced or not folder.is_dir():
             return
         firsts = segment_firsts(folder)
         stream = self._policy().stream(item.stream)
-        keep = 0 if short or stream is None else int(stream.max_bytes * KEEP)
+        most = 0 if short or stream is None else stream.max_bytes
+        keep = int(most * KEEP)
         sizes = {first: item.source.size(first) for first in firsts}
         if len(firsts) < 2 or sum(sizes.values()) <= keep:  # noqa: PLR2004 - the newest one stays
             return
@@ -101,16 +117,29 @@ class Retirement:
         # What the hub asks for again is still wanted here.
         needed = min((needed, *(part.after for part in item.resend)))
         durable = self._notes.durable(identity.epoch)
-        gone = removable(list(pairwise(firsts)), sizes, durable, needed, keep)
+        closed = list(pairwise(firsts))
+        wished = wishes.needs_after(item.stream, identity.epoch)
+        unread = firsts[-1] if wished is None else wished
+        gone = max(
+            removable(closed, sizes, durable, min(needed, unread), keep),
+            removable(closed, sizes, durable, needed, int(most * KEEP_FOR_FEATURES)),
+            key=len,
+        )
         if not gone or not _unlink(item, identity.epoch, gone):
             return
+        lost = sum(sizes[first] for first, until in closed if first in gone and until - 1 > unread)
+        if lost:
+            self._unread.labels(item.stream).inc(lost)
+            _log.warning("log segments removed before features had read them", stream=item.stream, bytes=lost)
         self._freed.labels(item.stream).inc(sum(sizes[first] for first in gone))
         _log.info("log segments removed", stream=item.stream, count=len(gone))
 
-    def _drop_sealed(self, item: Outgoing) -> None:
-        """Remove a log that was set aside once the store has all of it."""
+    def _drop_sealed(self, item: Outgoing, wishes: Wishes, *, short: bool) -> None:
+        """Remove a log that was set aside once the store has all of it, and features have."""
         identity, folder = item.identity, item.source.folder
         if identity is None or item.resend or not folder.is_dir():
+            return
+        if not short and wishes.needs_aside(item.stream, identity.epoch):
             return
         last = item.source.head(identity)
         if last is None or not self._notes.durable(identity.epoch).covers(Range(0, last)):

@@ -17,11 +17,14 @@ from skerry_core.batch.key import parse_key, resend_key
 from skerry_core.errors import RetryError, UserMustActError, WaitError
 from skerry_core.store.errors import StoreUnavailableError
 from skerry_core.sync_policy.defaults import DEFAULT_POLICY
-from skerry_edge.events.segment import segment_firsts
+from skerry_edge.events.follow import Place
+from skerry_edge.events.segment import segment_firsts, segment_path
+from skerry_edge.features.needed import Needed, write_needed
 from skerry_edge.inference.intent import boot_id
 from skerry_edge.sync import sent_notes, traffic, upload
 from skerry_edge.sync.backlog import Backlog
 from skerry_edge.sync.outgoing import MAX_ROWS
+from skerry_edge.sync.retire import KEEP
 from skerry_edge.sync.schedule.plan import HeldReason, Lane
 from skerry_edge.sync.sent_notes import SentNotes
 from tests.unit.sync.logs import SITE, batches_of
@@ -306,8 +309,6 @@ def test_on_a_short_disk_all_that_was_sent_goes_but_the_open_segment(node):
 
 
 def test_what_others_have_to_read_stays(node):
-    from skerry_edge.events.follow import Place  # noqa: PLC0415
-
     node.log.append(100)
     node.drain()
     segments = segment_firsts(node.log.folder)
@@ -319,6 +320,59 @@ def test_what_others_have_to_read_stays(node):
     places[0] = {"predictions": Place("another", 10**6)}
     node.retirement.step()
     assert segment_firsts(node.log.folder) == segments[2:]
+
+
+def wish(node, *, aside=False, epoch=None, seq=0):
+    node.layout.features.mkdir(parents=True, exist_ok=True)
+    write_needed(node.layout.features, {"predictions": Needed(Place(epoch or node.log.epoch, seq), aside=aside)})
+
+
+def size_of(folder):
+    return sum(segment_path(folder, first).stat().st_size for first in segment_firsts(folder))
+
+
+def limit(node, max_bytes):
+    streams = tuple(stream.model_copy(update={"max_bytes": max_bytes}) for stream in node.policy.streams)
+    node.policy = node.policy.model_copy(update={"streams": streams})
+
+
+def test_what_features_have_to_read_stays_while_there_is_room(node):
+    node.log.append(100)
+    node.drain()
+    segments = segment_firsts(node.log.folder)
+    size = size_of(node.log.folder)
+    node.retirement._short = lambda: False
+    limit(node, int(size / 0.79))
+    wish(node, seq=segments[2] - 1)
+    node.retirement.step()
+    assert segment_firsts(node.log.folder) == segments[2:]
+    limit(node, int(size / 2))
+    node.retirement.step()
+    left = segment_firsts(node.log.folder)
+    assert len(left) < len(segments[2:]), "events come before features"
+    assert size_of(node.log.folder) > size / 2 * KEEP, "no more goes than must"
+    assert node.registry.get_sample_value("skerry_sync_freed_unread_bytes_total", {"stream": "predictions"}) > 0
+
+
+@pytest.mark.parametrize(("options", "there"), [({"aside": True}, True), ({"epoch": "f" * 16}, False), ({}, True)])
+def test_a_log_that_was_set_aside_stays_while_features_have_to_read_it(node, options, there):
+    node.log.append(5)
+    node.drain()
+    epoch = node.log.epoch
+    node.log.close()
+    node.logs.remove(node.log)
+    aside = node.log.folder.with_name(f"predictions@{epoch}")
+    node.log.folder.rename(aside)
+    node.restart()
+    node.open("predictions").append(5)
+    node.drain()
+    wish(node, **{"epoch": epoch, **options})
+    node.retirement._short = lambda: False
+    node.retirement.step()
+    assert aside.exists() is there
+    node.retirement._short = lambda: True
+    node.retirement.step()
+    assert not aside.exists()
 
 
 # The hub asks again.

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from prometheus_client import CollectorRegistry
 
 from skerry_core.sync_policy.defaults import DEFAULT_POLICY
+from skerry_edge.features.needed import read_needed
 from skerry_edge.inference.intent import boot_id
 from skerry_edge.sync.layout import Layout
 from skerry_edge.sync.outbound.outbound import Outbound
@@ -86,7 +87,13 @@ class Node:
         )
         self.resends = Resends(SITE, NODE, lambda: self.outbox, self.uploader, self.scheduler)
         self.retirement = Retirement(
-            self.layout, self.uploader.outgoing, self.uploader.notes, lambda: self.policy, list, registry
+            self.layout,
+            self.uploader.outgoing,
+            self.uploader.notes,
+            lambda: self.policy,
+            list,
+            lambda: read_needed(self.layout.features),
+            registry,
         )
         self.registry = registry
 
