@@ -7,7 +7,6 @@ import binascii
 import re
 from base64 import b64decode, b64encode
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import msgspec
@@ -48,8 +47,7 @@ _MIN_INTEGER, _MAX_INTEGER = -(1 << 31), (1 << 31) - 1
 _encode = msgspec.json.Encoder().encode
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(msgspec.Struct, frozen=True, gc=False):
     """A valid event. `time` is in microseconds since 1970 UTC, None if it gave none; `body` is its JSON form.
 
     `given_id` tells that (`source`, `id`) is the producer's own, so that a second one with the same is a retry.
@@ -118,7 +116,7 @@ def build(attributes: Mapping[str, Any], data: Mapping[str, msgspec.Raw], *, giv
     if len(attributes) > MAX_ATTRIBUTES:
         raise MalformedError("TooManyAttributes", f"an event may have at most {MAX_ATTRIBUTES} attributes")
     for name, value in attributes.items():
-        _check_attribute(name, value)
+        check_attribute(name, value)
     for name in _REQUIRED:
         if name not in attributes:
             raise MalformedError("AttributeMissing", f"{name} is missing")
@@ -144,16 +142,22 @@ def is_json(content_type: str) -> bool:
     return subtype == "json" or subtype.endswith("+json")
 
 
+def has_barred(text: str) -> bool:
+    """Whether a text has characters that CloudEvents doesn't allow in attributes."""
+    return _BARRED.search(text) is not None
+
+
 def is_uri_reference(text: str) -> bool:
     """Whether a text is a URI-reference of RFC 3986, and not the empty one."""
     return bool(text) and _URI_REFERENCE.fullmatch(text) is not None
 
 
-def _check_attribute(name: str, value: object) -> None:
+def check_attribute(name: str, value: object) -> None:
+    """Raise MalformedError for a name or a value that no event may have."""
     if _NAME.fullmatch(name) is None or name == "data":
         raise MalformedError("InvalidAttributeName", f"not a name of an attribute: {name[:64]!r} (a-z and 0-9 only)")
     if isinstance(value, str):
-        if _BARRED.search(value) is not None:
+        if has_barred(value):
             raise MalformedError("InvalidAttribute", f"{name} has characters that CloudEvents doesn't allow")
         _check_text(name, value)
     elif name in _ORDER:

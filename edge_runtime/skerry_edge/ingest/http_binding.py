@@ -22,7 +22,7 @@ from urllib.parse import unquote_to_bytes
 import msgspec
 
 from skerry_edge.http.message import Request
-from skerry_edge.ingest import cloudevent, json_shape, plain
+from skerry_edge.ingest import cloudevent, json_shape, ordinary, plain
 from skerry_edge.ingest.cloudevent import Event
 from skerry_edge.ingest.errors import Malformed, MalformedError, RefusedError
 from skerry_edge.ingest.limits import MAX_EVENTS, MAX_KEY_CHARACTERS, MAX_RAW_EVENT, MAX_SHARED_ATTRIBUTES
@@ -50,10 +50,10 @@ def read_events(request: Request, stream: str) -> list[Event | Malformed]:
     media_type = content_type.partition(";")[0].strip().lower()
     if media_type == STRUCTURED:
         _require_utf8(content_type)
-        return [_attempt(lambda: cloudevent.from_json(request.body), request.body)]
+        return [_attempt(lambda: _read_json(request.body), request.body)]
     if media_type == BATCH:
         _require_utf8(content_type)
-        return [_attempt(lambda raw=raw: cloudevent.from_json(raw), raw) for raw in _split_batch(request.body)]  # type: ignore[misc]
+        return [_attempt(lambda raw=raw: _read_json(raw), raw) for raw in _split_batch(request.body)]  # type: ignore[misc]
     if media_type in LINES:
         _require_utf8(content_type)
         return _read_lines(request, stream)
@@ -106,6 +106,12 @@ def _split_batch(body: bytes) -> list[bytes]:
     return [bytes(raw) for raw in events]
 
 
+def _read_json(raw: bytes) -> Event:
+    value = json_shape.decode_value(raw)
+    event = ordinary.read(raw)
+    return cloudevent.from_members(*json_shape.members(value, raw)) if event is None else event
+
+
 def _read_lines(request: Request, stream: str) -> list[Event | Malformed]:
     _require_few(request.body.count(b"\n"))
     lines = [line for line in request.body.split(b"\n") if line.strip()]
@@ -120,7 +126,11 @@ def _read_lines(request: Request, stream: str) -> list[Event | Malformed]:
         raise MalformedError("InvalidHeader", f"idempotency-key may have at most {_MAX_IDEMPOTENCY_KEY} characters")
 
     def read(line: bytes, number: int) -> Event:
-        values, members = json_shape.decode_object(line)
+        value = json_shape.decode_value(line)
+        event = ordinary.read(line)
+        if event is not None:
+            return event
+        values, members = json_shape.members(value, line)
         if "specversion" in values:
             return cloudevent.from_members(values, members)
         made = f"{key}-{number}" if key else secrets.token_hex(16)

@@ -12,8 +12,9 @@ from skerry_edge.ingest.limits import MAX_DEPTH, MAX_VALUES
 _STRINGS = re.compile(rb'"(?:[^"\\]++|\\.?)*+"?', re.DOTALL)
 _ALL_BUT_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
 _INNERMOST = re.compile(rb"\[\]|\{\}")
-# Nineteen digits may be more than 64 bits hold.
-_LONG_NUMBER = re.compile(rb"[0-9]{19}")
+# Nineteen digits may be more than 64 bits hold. Looked for like this, it takes a tenth of what a regex takes.
+_DIGITS = bytes(48 if 48 <= byte <= 57 else 32 for byte in range(256))  # noqa: PLR2004 - 0 to 9
+_LONG_NUMBER = b"0" * 19
 _MIN_INT, _MAX_INT = -(1 << 63), (1 << 64) - 1
 
 _decode = msgspec.json.Decoder().decode
@@ -28,14 +29,18 @@ def decode_value(raw: bytes | memoryview) -> Any:
         value = _decode(data)
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise _not_json(error) from error
-    if _LONG_NUMBER.search(data) is not None:
+    if _LONG_NUMBER in data.translate(_DIGITS):
         _check_numbers(value)
     return value
 
 
 def decode_object(raw: bytes | memoryview) -> tuple[dict[str, Any], dict[str, msgspec.Raw]]:
     """Decode a JSON object: its members, and their bytes as they came. Raises MalformedError as `decode_value`."""
-    value = decode_value(raw)
+    return members(decode_value(raw), raw)
+
+
+def members(value: Any, raw: bytes | memoryview) -> tuple[dict[str, Any], dict[str, msgspec.Raw]]:
+    """The same of a value that is decoded already. Raises MalformedError `NotAnObject`."""
     if not isinstance(value, dict):
         raise MalformedError("NotAnObject", "an event must be a JSON object")
     return value, _decode_members(raw)
