@@ -19,6 +19,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from skerry_edge.events.block import ALIGNMENT, MARKER, MAX_LENGTH, Block, length_at, parse_block
+from skerry_edge.events.disk_read import read_at
 
 MAGIC = b"SKERRYL2"
 # No number: what the last segment speaks for has no end yet.
@@ -98,7 +99,7 @@ def encode_header(header: Header) -> bytes:
 
 def read_header(descriptor: int) -> Header | None:
     """A segment's header; None if it is damaged. Raises OSError."""
-    data = os.pread(descriptor, BLOCKS_AT, 0)
+    data = read_at(descriptor, BLOCKS_AT, 0)
     if len(data) < BLOCKS_AT:
         return None
     magic, checksum, _, epoch, base, first, hlc, created, uptime, boot = _HEADER.unpack(data)
@@ -150,7 +151,7 @@ def scan(descriptor: int, salt: int, start: int = BLOCKS_AT, end: int | None = N
         end = os.fstat(descriptor).st_size
     offset = start
     while offset < end:
-        data = memoryview(os.pread(descriptor, min(_CHUNK, end - offset), offset))
+        data = memoryview(read_at(descriptor, min(_CHUNK, end - offset), offset))
         if not data:
             return
         at = 0
@@ -182,7 +183,7 @@ def end_of_data(descriptor: int, start: int, end: int) -> int:
     """The offset behind the last byte of [start, end) that isn't zero; `start` if there is none."""
     found, offset = start, start
     while offset < end:
-        data = os.pread(descriptor, min(_CHUNK, end - offset), offset)
+        data = read_at(descriptor, min(_CHUNK, end - offset), offset)
         if not data:
             break
         stripped = data.rstrip(b"\0")
@@ -196,13 +197,13 @@ def _whole_block(descriptor: int, offset: int, end: int, salt: int, length: int 
     """The block at `offset` if it is longer than a chunk."""
     if length is None or length <= _CHUNK or offset + length > end:
         return None
-    return parse_block(memoryview(os.pread(descriptor, length, offset)), 0, offset, salt)
+    return parse_block(memoryview(read_at(descriptor, length, offset)), 0, offset, salt)
 
 
 def _next_block(descriptor: int, offset: int, end: int, salt: int) -> Block | None:
     """The first whole block behind `offset`."""
     while offset < end:
-        data = os.pread(descriptor, min(_CHUNK + MAX_LENGTH, end - offset), offset)
+        data = read_at(descriptor, min(_CHUNK + MAX_LENGTH, end - offset), offset)
         view = memoryview(data)
         at = data.find(MARKER, 1)
         while 0 <= at < _CHUNK:
