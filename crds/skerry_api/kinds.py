@@ -5,6 +5,7 @@ from enum import StrEnum
 
 from skerry_api.v1alpha1.cel import Rule
 from skerry_api.v1alpha1.edgesite import EdgeSite
+from skerry_api.v1alpha1.featureset import FeatureSet
 from skerry_api.v1alpha1.fields import ApiModel
 from skerry_api.v1alpha1.model import Model
 from skerry_api.v1alpha1.modelrelease import ModelRelease
@@ -129,6 +130,22 @@ KINDS = (
             _STATUS,
         ),
         rules=(_label("a RolloutRing"),),
+    ),
+    Kind(
+        FeatureSet,
+        "featuresets",
+        ("fset",),
+        Scope.NAMESPACED,
+        columns=(
+            Column("Version", ".spec.version"),
+            Column("Stream", ".spec.source.stream"),
+            _READY,
+            Column("Reason", _condition("Ready", "reason")),
+            _AGE,
+            Column("Digest", ".status.digest", wide=True),
+            _STATUS,
+        ),
+        rules=(_label("a FeatureSet"),),
     ),
     Kind(
         SyncPolicy,

@@ -84,6 +84,11 @@ Duration = Annotated[_DURATION_TYPE, WithJsonSchema(_DURATION_SCHEMA)]
 PositiveDuration = Annotated[_DURATION_TYPE, WithJsonSchema(_DURATION_SCHEMA | rules(_POSITIVE))]
 
 
+def map_by(key: str) -> JsonDict:
+    """Schema keywords of a list whose items differ in `key`, so that two owners can each apply their items."""
+    return {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": [key]}
+
+
 class ApiModel(BaseModel):
     """Base of every object on the wire: camelCase outside, frozen inside.
 

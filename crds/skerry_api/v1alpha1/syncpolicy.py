@@ -4,11 +4,19 @@ from enum import StrEnum
 from typing import Annotated
 
 from pydantic import ConfigDict, Field, StringConstraints
-from pydantic.config import JsonDict
 
 from skerry_api.v1alpha1.cel import Rule, rules
 from skerry_api.v1alpha1.condition import Status
-from skerry_api.v1alpha1.fields import ApiModel, Digest, Duration, Fraction, Name, ObjectMeta, PositiveDuration
+from skerry_api.v1alpha1.fields import (
+    ApiModel,
+    Digest,
+    Duration,
+    Fraction,
+    Name,
+    ObjectMeta,
+    PositiveDuration,
+    map_by,
+)
 from skerry_api.v1alpha1.quantity import ByteCount, between
 from skerry_api.v1alpha1.selector import LabelSelector
 
@@ -111,11 +119,6 @@ _TOPIC_PATTERN = r"^(#|(\+|[^+#/]*)(/(\+|[^+#/]*))*(/#)?)$"
 _PATH_PATTERN = r"^[^.\s]+(\.[^.\s]+)*$"
 _TIME_ZONE_PATTERN = r"^[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+)*$"
 Topic = Annotated[str, StringConstraints(pattern=_TOPIC_PATTERN, min_length=1, max_length=256)]
-
-
-def _map_by(key: str) -> JsonDict:
-    """Schema keywords of a list whose items differ in `key`, so that two owners can each apply their items."""
-    return {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": [key]}
 
 
 class StreamSettings(ApiModel):
@@ -247,7 +250,7 @@ class DataClass(ApiModel):
     """Age at which an event no longer leaves the site; the stream's maxAge unless set."""
     hash_subject: bool | None = None
     """Whether the event's `subject` leaves the site only as its hash. Default: false."""
-    rules: Annotated[tuple[PrivacyRule, ...], Field(max_length=64, json_schema_extra=_map_by("path"))] = ()
+    rules: Annotated[tuple[PrivacyRule, ...], Field(max_length=64, json_schema_extra=map_by("path"))] = ()
     """What becomes of fields."""
 
 
@@ -267,11 +270,11 @@ class Alert(ApiModel):
 class SyncPolicyRules(ApiModel):
     """All that a policy says."""
 
-    tiers: Annotated[tuple[TierBudget, ...], Field(max_length=5, json_schema_extra=_map_by("tier"))] = ()
+    tiers: Annotated[tuple[TierBudget, ...], Field(max_length=5, json_schema_extra=map_by("tier"))] = ()
     """What each tier's uploads may use."""
-    data_classes: Annotated[tuple[DataClass, ...], Field(max_length=32, json_schema_extra=_map_by("name"))] = ()
+    data_classes: Annotated[tuple[DataClass, ...], Field(max_length=32, json_schema_extra=map_by("name"))] = ()
     """Kinds of data, and what holds for each before anything leaves the site."""
-    alerts: Annotated[tuple[Alert, ...], Field(max_length=32, json_schema_extra=_map_by("name"))] = ()
+    alerts: Annotated[tuple[Alert, ...], Field(max_length=32, json_schema_extra=map_by("name"))] = ()
     """Predicates that make urgent events."""
     downloads: Downloads | None = None
     """What downloads may use."""
@@ -280,7 +283,7 @@ class SyncPolicyRules(ApiModel):
 class SyncPolicySpec(SyncPolicyRules):
     site_selector: LabelSelector = LabelSelector()
     """Sites, by labels of EdgeSites; all unless set. A site follows the policy that was created first of those."""
-    streams: Annotated[tuple[Stream, ...], Field(max_length=_MAX_STREAMS, json_schema_extra=_map_by("name"))] = ()
+    streams: Annotated[tuple[Stream, ...], Field(max_length=_MAX_STREAMS, json_schema_extra=map_by("name"))] = ()
     """Streams that nodes take events into, and changes to Skerry's own."""
 
 
@@ -289,7 +292,7 @@ class SyncPolicyEffective(SyncPolicyRules):
 
     streams: Annotated[
         tuple[StreamSettings, ...],
-        Field(max_length=_MAX_STREAMS + len(BUILT_IN), json_schema_extra=_map_by("name")),
+        Field(max_length=_MAX_STREAMS + len(BUILT_IN), json_schema_extra=map_by("name")),
     ] = ()
     """All streams, Skerry's own included."""
 

@@ -14,79 +14,55 @@ bit for bit, wherever and whenever it is computed from the same events.
 from enum import StrEnum
 from typing import Annotated, Self
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, model_validator
 
+from skerry_api.v1alpha1.featureset import (
+    MAX_FEATURES,
+    MAX_FIELDS,
+    MAX_VECTOR,
+    Aggregation,
+    Expression,
+    FeatureName,
+    FieldName,
+    FieldType,
+    OnStale,
+    Path,
+    WindowKind,
+)
 from skerry_api.v1alpha1.fields import ApiModel, Digest, Duration, Name, SemVer
+
+# A document is made of the kind's words, so who reads one finds them here too.
+__all__ = [
+    "MAX_DOCUMENT_BYTES",
+    "MAX_FEATURES",
+    "MAX_FIELDS",
+    "MAX_PANES",
+    "MAX_VECTOR",
+    "SCHEMA_VERSION",
+    "Aggregation",
+    "Entity",
+    "Expression",
+    "Feature",
+    "FeatureInput",
+    "FeatureName",
+    "FeatureSetDocument",
+    "FeatureSetRef",
+    "FeatureWindow",
+    "FieldName",
+    "FieldType",
+    "Limits",
+    "OnRejected",
+    "OnStale",
+    "Path",
+    "SourceField",
+    "WindowKind",
+]
 
 SCHEMA_VERSION = 1
 """Grammar and arithmetic of this document; a node that doesn't know it refuses the set by name."""
 MAX_DOCUMENT_BYTES = 65_536
-MAX_FIELDS = 64
-MAX_FEATURES = 128
-MAX_VECTOR = 1024
 MAX_PANES = 512
 """Panes of one window: what bounds the work of one read."""
-
-FeatureName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
-FieldName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
-Path = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*){0,7}$", max_length=256)]
-Expression = Annotated[str, StringConstraints(min_length=1, max_length=1024)]
-
-
-class FieldType(StrEnum):
-    """Type of a field; a number that isn't finite, or an integer of more than 64 bits, is refused.
-
-    Int64 takes `5.0` for 5. Texts have at most 256 characters.
-    """
-
-    FLOAT64 = "Float64"
-    INT64 = "Int64"
-    BOOL = "Bool"
-    STRING = "String"
-    VECTOR = "Vector"
-
-
-class Aggregation(StrEnum):
-    """How a window's values become a feature.
-
-    Numbers are computed with as float64: integers beyond 2^53 and sums are rounded once, and what lies beyond its range
-    becomes the largest float64. Booleans are 1 and 0. Count, Rate and Health are 0, rather than NOT_FOUND, for an
-    entity whose newest event is no older than `ttl`. Distinct and TopK tell texts, numbers and booleans apart.
-    """
-
-    COUNT = "Count"
-    SUM = "Sum"
-    MEAN = "Mean"
-    MIN = "Min"
-    MAX = "Max"
-    STD = "Std"
-    LAST = "Last"
-    FIRST = "First"
-    RECENCY = "Recency"
-    RATE = "Rate"
-    EWMA = "Ewma"
-    DISTINCT = "Distinct"
-    QUANTILE = "Quantile"
-    HISTOGRAM = "Histogram"
-    TOP_K = "TopK"
-    HEALTH = "Health"
-    EMBEDDING_LAST = "EmbeddingLast"
-    EMBEDDING_MEAN = "EmbeddingMean"
-
-
-class WindowKind(StrEnum):
-    """Rolling: the panes up to the one that is running, that one included. Tumbling: the last window that is over."""
-
-    ROLLING = "Rolling"
-    TUMBLING = "Tumbling"
-
-
-class OnStale(StrEnum):
-    """What a read does with a feature that is NOT_FOUND or OUTSIDE_MAX_AGE."""
-
-    DEFAULT = "Default"
-    RECOMPUTE = "Recompute"
-    REJECT = "Reject"
 
 
 class Entity(ApiModel):

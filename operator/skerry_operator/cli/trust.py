@@ -1,7 +1,6 @@
 """`skerry trust`: sign and read trust policies."""
 
 import json
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,6 +13,7 @@ from skerry_api.v1alpha1.fields import API_VERSION
 from skerry_core.errors import UserMustActError
 from skerry_core.trust.policy import PolicyDocument
 from skerry_core.trust.policy_envelope import open_policy, seal_policy
+from skerry_operator.cli.unknown_fields import unknown_fields
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 
@@ -72,7 +72,7 @@ def read_policy(text: str, *, now: datetime) -> PolicyDocument:
     except ValidationError as error:
         told = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
         raise UserMustActError("PolicyInvalid", f"the policy can't be signed: {told}") from error
-    unknown = list(_unknown(wire, document.to_wire()))
+    unknown = list(unknown_fields(wire, document.to_wire()))
     if unknown:
         raise UserMustActError("PolicyInvalid", f"the policy has unknown fields: {', '.join(unknown)}")
     return document
@@ -86,16 +86,3 @@ def _yaml(text: str, what: str) -> dict[str, Any]:
     if not isinstance(wire, dict):
         raise UserMustActError("PolicyInvalid", f"{what} is no YAML mapping")
     return wire
-
-
-def _unknown(given: Any, read: Any, path: str = "") -> Iterator[str]:
-    """Paths of fields that were given and not read."""
-    if isinstance(given, dict) and isinstance(read, dict):
-        for name, value in given.items():
-            if name not in read:
-                yield f"{path}{name}"
-            else:
-                yield from _unknown(value, read[name], f"{path}{name}.")
-    elif isinstance(given, list) and isinstance(read, list):
-        for index, (one, other) in enumerate(zip(given, read, strict=True)):
-            yield from _unknown(one, other, f"{path}{index}.")

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from skerry_api.kinds import SITE_NAMESPACE_PREFIX
 from skerry_api.v1alpha1.edgesite import EdgeSite
+from skerry_api.v1alpha1.featureset import FeatureSet
 from skerry_api.v1alpha1.fields import ApiModel, ObjectMeta
 from skerry_api.v1alpha1.model import Model
 from skerry_api.v1alpha1.modelrelease import ModelRelease
@@ -26,6 +27,7 @@ from skerry_core.trust.errors import TrustError
 from skerry_operator.kube.api import JsonObject
 from skerry_operator.kube.resources import (
     EDGE_SITES,
+    FEATURE_SETS,
     MODEL_RELEASES,
     MODELS,
     QUARANTINES,
@@ -45,6 +47,7 @@ PARSERS: dict[Resource, type[ApiModel]] = {
     MODELS: Model,
     MODEL_RELEASES: ModelRelease,
     ROLLOUT_RINGS: RolloutRing,
+    FEATURE_SETS: FeatureSet,
     SYNC_POLICIES: SyncPolicy,
     TRUST_POLICIES: TrustPolicy,
     QUARANTINES: Quarantine,

@@ -23,6 +23,7 @@ from skerry_operator.hub.enrollment import site_of
 from skerry_operator.hub.hub import Hub
 from skerry_operator.hub.inventory import WATCHED, Inventory, Key
 from skerry_operator.hub.model_facts import name_of
+from skerry_operator.hub.reconcile.feature_set import reconcile_feature_set
 from skerry_operator.hub.reconcile.model import ModelReconciler
 from skerry_operator.hub.reconcile.quarantine import reconcile_quarantine
 from skerry_operator.hub.reconcile.release import ReleaseReconciler
@@ -37,6 +38,7 @@ from skerry_operator.hub.workqueue import WorkQueue
 from skerry_operator.kube.api import JsonObject, KubeApi
 from skerry_operator.kube.resources import (
     EDGE_SITES,
+    FEATURE_SETS,
     MODEL_RELEASES,
     MODELS,
     QUARANTINES,
@@ -85,6 +87,7 @@ class HubProcess:
             MODEL_RELEASES: ReleaseReconciler(self.hub),
             ROLLOUT_RINGS: lambda key: reconcile_ring(self.hub, key),
             SITE_CLASSES: lambda key: reconcile_site_class(self.hub, key),
+            FEATURE_SETS: lambda key: reconcile_feature_set(self.hub, key),
             SYNC_POLICIES: lambda key: reconcile_sync_policy(self.hub, key),
             TRUST_POLICIES: lambda key: reconcile_trust_policy(self.hub, key),
             QUARANTINES: lambda key: reconcile_quarantine(self.hub, key),

@@ -42,6 +42,7 @@ def _skerry(plural: str, kind: str, *, namespaced: bool) -> Resource:
 MODELS = _skerry("models", "Model", namespaced=True)
 MODEL_RELEASES = _skerry("modelreleases", "ModelRelease", namespaced=True)
 ROLLOUT_RINGS = _skerry("rolloutrings", "RolloutRing", namespaced=False)
+FEATURE_SETS = _skerry("featuresets", "FeatureSet", namespaced=True)
 SYNC_POLICIES = _skerry("syncpolicies", "SyncPolicy", namespaced=True)
 TRUST_POLICIES = _skerry("trustpolicies", "TrustPolicy", namespaced=False)
 QUARANTINES = _skerry("quarantines", "Quarantine", namespaced=False)

@@ -8,6 +8,7 @@ import yaml
 from skerry_api.conditions import Observation, Stalled, conditions_for
 from skerry_api.v1alpha1.condition import ConditionStatus, Status
 from skerry_api.v1alpha1.edgesite import EdgeSiteStatus, ServedModel
+from skerry_api.v1alpha1.featureset import FeatureSetSpec, FeatureSetStatus, PublishedVersion
 from skerry_api.v1alpha1.model import Analysis, ApprovedRelease, ModelEffective, ModelStatus, Rollback
 from skerry_api.v1alpha1.modelrelease import FailedMetric, ModelReleaseStatus, ReleasePhase, RingProgress
 from skerry_api.v1alpha1.quarantine import QuarantineStatus
@@ -17,6 +18,7 @@ from skerry_api.v1alpha1.siteassignment import EvidenceSummary, ModelPhase, Mode
 from skerry_api.v1alpha1.siteclass import SiteClassStatus
 from skerry_api.v1alpha1.syncpolicy import SyncPolicySpec, SyncPolicyStatus
 from skerry_api.v1alpha1.trustpolicy import TrustPolicyStatus
+from skerry_operator.hub.feature_set.resolve import effective_set
 from skerry_operator.hub.sync_policy.resolve import effective_policy
 
 VALID = Path(__file__).parent / "valid.yaml"
@@ -57,9 +59,9 @@ REPORT = ModelReport(
     message="Too many answers differ.",
 )
 
-SYNC_POLICY = SyncPolicySpec.model_validate(
-    next(one["spec"] for one in yaml.safe_load_all(VALID.read_text()) if one["kind"] == "SyncPolicy")
-)
+SPECS = {one["kind"]: one["spec"] for one in yaml.safe_load_all(VALID.read_text())}
+SYNC_POLICY = SyncPolicySpec.model_validate(SPECS["SyncPolicy"])
+FEATURE_SET = FeatureSetSpec.model_validate(SPECS["FeatureSet"])
 
 STATUSES: dict[str, Status] = {
     "Model": ModelStatus(
@@ -91,6 +93,15 @@ STATUSES: dict[str, Status] = {
             min_reporting=100,
             evidence_max_age=timedelta(minutes=1),
         ),
+    ),
+    "FeatureSet": FeatureSetStatus(
+        **BASE,
+        digest=DIGEST,
+        versions=(
+            PublishedVersion(version="1.1.0", digest=DIGEST, published_at=AT),
+            PublishedVersion(version="1.2.0-rc.1", digest=DIGEST, published_at=AT),
+        ),
+        effective=effective_set(FEATURE_SET),
     ),
     "SyncPolicy": SyncPolicyStatus(
         **BASE, digest=DIGEST, sites=3, updated_sites=2, effective=effective_policy(SYNC_POLICY)

@@ -47,4 +47,4 @@ def test_an_example_is_valid(one: dict[str, Any]):
 def test_every_kind_that_people_write_has_an_example():
     shown = {param.values[0]["kind"] for param in OBJECTS}
 
-    assert shown == {"Model", "ModelRelease", "RolloutRing", "SyncPolicy", "SiteClass", "EdgeSite"}
+    assert shown == {"Model", "ModelRelease", "RolloutRing", "FeatureSet", "SyncPolicy", "SiteClass", "EdgeSite"}

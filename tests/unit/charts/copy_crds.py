@@ -6,6 +6,7 @@ ROOT = Path(__file__).parents[3]
 CHARTS = {
     "skerry-hub": (
         "edgesites",
+        "featuresets",
         "modelreleases",
         "models",
         "quarantines",

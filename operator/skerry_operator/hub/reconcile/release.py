@@ -3,11 +3,14 @@
 from collections.abc import Mapping
 
 from skerry_api.conditions import Outcome, Progressing, Stalled, Waiting, conditions_for
+from skerry_api.v1alpha1.featureset import FeatureSet
 from skerry_api.v1alpha1.modelrelease import ModelRelease, ReleasePhase
 from skerry_api.v1alpha1.quarantine import Quarantine, QuarantineScope
 from skerry_core.bundle.fetch import check_complete, read_manifest, read_reference, read_signature
+from skerry_core.bundle.manifest import Manifest
 from skerry_core.errors import UserMustActError, WaitError
 from skerry_core.store.errors import StoreBucketMissingError, StoreCredentialsRefusedError
+from skerry_operator.hub.feature_set.versions import check_release
 from skerry_operator.hub.hub import Hub
 from skerry_operator.hub.inventory import Key
 from skerry_operator.kube.resources import MODELS
@@ -71,7 +74,18 @@ class ReleaseReconciler:
             policy=policy.document,
         )
         check_complete(store, verified.manifest)
+        self._check_feature_sets(release, verified.manifest)
         return reference.signature.digest, verified.identity.subject
+
+    def _check_feature_sets(self, release: ModelRelease, manifest: Manifest) -> None:
+        """What it is served with is what it was trained on."""
+        namespace = release.metadata.namespace or ""
+        check_release(
+            namespace,
+            release.spec.feature_sets,
+            manifest.feature_sets(),
+            lambda name: self._hub.inventory.get(FeatureSet, name, namespace),
+        )
 
     def _check_quarantine(self, release: ModelRelease) -> None:
         """A quarantined digest can't go out again, under whatever name."""

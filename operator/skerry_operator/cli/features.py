@@ -1,0 +1,85 @@
+"""`skerry features`: feature sets offline, resolved and checked just as the hub does."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from skerry_core import digest as digests
+from skerry_core.canonical import canonical_json
+from skerry_core.durable import write_file
+from skerry_core.errors import UserMustActError
+from skerry_core.features.definition import FeatureSetDocument
+from skerry_operator.cli.feature_set_file import read_version, read_versions
+
+app = typer.Typer(add_completion=False, no_args_is_help=True)
+
+FileArgument = Annotated[
+    Path, typer.Argument(metavar="FEATURESET.yaml", exists=True, dir_okay=False, help="A FeatureSet's YAML.")
+]
+Namespace = Annotated[
+    str, typer.Option("--namespace", "-n", help="Namespace of a FeatureSet that names none. (default: default)")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@app.callback()
+def features() -> None:
+    """Check feature sets and name their versions, offline."""
+
+
+@app.command()
+def digest(
+    file: FileArgument,
+    *,
+    namespace: Namespace = "",
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", dir_okay=False, help="Write the document that it names.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print the digest that names a FeatureSet's version: what releases are signed with and the hub publishes."""
+    document = read_version(file, namespace)
+    data = canonical_json(document)
+    if output is not None:
+        write_file(output, data)
+    found = digests.of_bytes(data)
+    typer.echo(json.dumps(_named(document) | {"digest": found}) if as_json else found)
+
+
+@app.command()
+def check(
+    files: Annotated[
+        list[Path], typer.Argument(metavar="FEATURESET.yaml...", exists=True, dir_okay=False, help="FeatureSets' YAML.")
+    ],
+    *,
+    namespace: Namespace = "",
+    as_json: AsJson = False,
+) -> None:
+    """Tell what is wrong with FeatureSets; exit code 1 if something is."""
+    results = [result for file in files for result in _check(file, namespace)]
+    for result in results:
+        typer.echo(json.dumps(result) if as_json else _line(result))
+    if any("error" in result for result in results):
+        raise typer.Exit(1)
+
+
+def _check(file: Path, namespace: str) -> Iterator[dict[str, Any]]:
+    try:
+        for document in read_versions(file, namespace):
+            found = digests.of_bytes(canonical_json(document))
+            yield {"file": str(file), **_named(document), "digest": found, "features": len(document.features)}
+    except UserMustActError as error:
+        yield {"file": str(file), "reason": error.reason, "error": str(error)}
+
+
+def _named(document: FeatureSetDocument) -> dict[str, Any]:
+    return {"namespace": document.namespace, "name": document.name, "version": document.version}
+
+
+def _line(result: dict[str, Any]) -> str:
+    if "error" in result:
+        return f"{result['file']}: {result['reason']}: {result['error']}"
+    return "{file}: {namespace}/{name} {version} is fine: {features} features, {digest}".format(**result)

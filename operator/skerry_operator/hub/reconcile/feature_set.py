@@ -1,0 +1,54 @@
+"""FeatureSet: resolve and check its version, put it where sites can fetch it, and let the releases on that wait for it.
+
+Sites hear of a version by the releases that name it, never by the FeatureSet itself: deleting one changes nothing
+anywhere (law 2). What was published stays in `status.versions` when `spec.version` moves on.
+"""
+
+from skerry_api.conditions import Outcome, Ready, Stalled, Waiting, conditions_for
+from skerry_api.v1alpha1.featureset import FeatureSet
+from skerry_api.v1alpha1.modelrelease import ModelRelease
+from skerry_core.errors import UserMustActError, WaitError
+from skerry_core.store.blobs import put_bytes
+from skerry_operator.hub.feature_set.check import publishable
+from skerry_operator.hub.feature_set.versions import find_version, named_by, with_version
+from skerry_operator.hub.hub import Hub
+from skerry_operator.hub.inventory import Key
+from skerry_operator.kube.resources import MODEL_RELEASES
+
+_PATIENT = 15.0
+
+
+def reconcile_feature_set(hub: Hub, key: Key) -> float | None:
+    """Publish a set's version, write its status, and have the releases of its namespace looked at if it is new."""
+    feature_set = hub.inventory.get(FeatureSet, key.name, key.namespace)
+    if feature_set is None:
+        return None
+    status = feature_set.status
+    known = find_version(status.versions, feature_set.spec.version)
+    changes: dict[str, object] = {"digest": known.digest if known else None}
+    outcome: Outcome
+    try:
+        offered = publishable(key.namespace, key.name, feature_set.spec)
+        named = named_by(hub.inventory.all(ModelRelease), key.namespace, key.name)
+        versions = with_version(status.versions, feature_set.spec.version, offered.digest, named=named, now=hub.now())
+        # Sites fetch it by its digest, so it must be there before the first of them hears of it.
+        put_bytes(hub.store, offered.data)
+        changes = {"digest": offered.digest, "versions": versions, "effective": offered.effective}
+        outcome = Ready(message=f"{feature_set.spec.version} is published; releases can name it")
+    except UserMustActError as error:
+        outcome = Stalled(error.reason, str(error))
+    except WaitError as error:
+        outcome = Waiting(error.reason, str(error))
+    generation = feature_set.metadata.generation
+    conditions = conditions_for(outcome, generation=generation, now=hub.now(), previous=status.conditions)
+    changes |= {"observed_generation": generation, "conditions": conditions}
+    hub.statuses.write(feature_set, status.model_copy(update=changes))
+    if changes.get("versions", status.versions) != status.versions:
+        _wake_releases(hub, key.namespace)
+    return None if isinstance(outcome, Ready) else _PATIENT
+
+
+def _wake_releases(hub: Hub, namespace: str) -> None:
+    for release in hub.inventory.all(ModelRelease):
+        if release.metadata.namespace == namespace and release.spec.feature_sets:
+            hub.enqueue(Key(MODEL_RELEASES, namespace, release.metadata.name), 0)
