@@ -46,6 +46,10 @@ class LogIdentity:
     expired: int = 0
     expired_seq: int = 0
 
+    def past(self, records: int, seq: int) -> "LogIdentity":
+        """What it says once further `records`, up to number `seq`, are gone for their age."""
+        return replace(self, expired=self.expired + records, expired_seq=max(self.expired_seq, seq))
+
 
 def read_identity(directory: Path) -> LogIdentity | None:
     """A folder's log.json; None if there is none that can be understood. Raises OSError if it can't be read."""

@@ -28,7 +28,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
@@ -222,8 +222,7 @@ class StreamLog:
 
     def note_expired(self, records: int, seq: int) -> None:
         """Durably note that records up to number `seq` are about to be removed for their age. Raises OSError."""
-        identity = self.identity
-        noted = replace(identity, expired=identity.expired + records, expired_seq=max(identity.expired_seq, seq))
+        noted = self.identity.past(records, seq)
         write_identity(self.directory, noted)
         self.identity = noted
 

@@ -12,7 +12,7 @@ from skerry_core.durable import fsync_directory
 from skerry_edge.events import retention
 from skerry_edge.events.clock import HybridClock
 from skerry_edge.events.expiry import Moment, uptime_ms
-from skerry_edge.events.identity import ASIDE, Owner, claim, read_fence, read_identity
+from skerry_edge.events.identity import ASIDE, Owner, claim, read_fence, read_identity, write_identity
 from skerry_edge.events.log import StreamLog
 from skerry_edge.events.recovery import inspect
 from skerry_edge.events.segment import boot_hash, prefetch
@@ -170,13 +170,28 @@ class EventLogs:
         _log.info("log segments expired", stream=log.name, segments=len(gone), records=records)
 
     def _expire_set_aside(self, directory: Path, settings: StreamSettings) -> None:
+        """Remove what is past its age; once that is all, a note of it stays until sync has told the hub (`retire`)."""
         closed = retention.closed_segments(directory, sealed=True)
         gone = retention.expired(directory, closed, self._moment(), settings.max_age)
+        identity = read_identity(directory)
+        told = (
+            identity is not None
+            and identity.site == self._owner.site
+            and directory.name == f"{settings.name}{ASIDE}{identity.epoch}"
+        )
+        if gone and told and identity is not None:
+            records = sum(retention.count_records(directory, identity.epoch, segment) for segment in gone)
+            # First noted, then done.
+            write_identity(
+                directory, identity.past(records, retention.last_number(directory, identity.epoch, gone[-1]))
+            )
         retention.remove(directory, gone)
-        if len(gone) < len(closed):
+        if gone and len(gone) == len(closed):
+            _log.info("log that was set aside expired", folder=directory.name)
+        if told or len(gone) < len(closed):
             return
+        # Nobody sends it: a copy of another one, of another site, or no log at all.
         for path in directory.iterdir():
             path.unlink()
         directory.rmdir()
         fsync_directory(self._root)
-        _log.info("log that was set aside expired", folder=directory.name)

@@ -123,7 +123,11 @@ class LogReader:
             return ()
         found: list[Hole] = []
         at = first
-        for span in self._spans(identity.epoch):
+        spans = self._spans(identity.epoch)
+        if self._sealed and not spans:
+            # All of a log that was set aside is past its age, or was removed while it is being read.
+            return tuple(self._before(first, last, identity, missing=False))
+        for span in spans:
             if span.until <= at:
                 continue
             if at < span.base:

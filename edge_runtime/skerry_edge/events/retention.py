@@ -84,6 +84,14 @@ def count_records(directory: Path, epoch: str, segment: Closed) -> int:
         return sum(min(block.next_seq, segment.until) - block.first for block in blocks if block.kind == DATA)
 
 
+def last_number(directory: Path, epoch: str, segment: Closed) -> int:
+    """The highest number that can be read from a closed segment, else the one before its base. Raises OSError."""
+    with open_segment(directory, segment.base) as descriptor:
+        parts = () if descriptor is None else scan(descriptor, salt_of(epoch, segment.base))
+        ends = [min(block.next_seq, segment.until) for block in _visible(iter(parts), segment.until)]
+    return max(ends, default=segment.base) - 1
+
+
 def remove(directory: Path, segments: list[Closed]) -> None:
     """Unlink segments, oldest first, durably. Raises OSError."""
     for segment in segments:

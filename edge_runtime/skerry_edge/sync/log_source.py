@@ -55,7 +55,8 @@ class LogSource:
             mark = read_mark(self.folder, identity.epoch)
             return None if mark is None else mark.next_seq - 1
         if self._sealed_head is None:
-            self._sealed_head = self._last_number()
+            # What is past its age went without having been sent, perhaps; the hub is to know.
+            self._sealed_head = max(self._last_number(), identity.expired_seq)
         return self._sealed_head
 
     def read(self, part: Part, wanted: Range, identity: LogIdentity, records: int, size: int) -> Stretch:

@@ -209,7 +209,7 @@ class Outgoing:
 
     def _bytes(self, part: Part, gap: Range) -> int:
         records = records_in(gap, self._segments)
-        if records == 0 and part is Part.LIVE:
+        if records == 0 and part is Part.LIVE and not self.source.sealed:
             return 0  # nothing but skipped numbers: the next record accounts for them
         return max(int(records * self._per_record), _LEAST if part is not Part.LIVE else 1)
 

@@ -88,18 +88,42 @@ def test_nothing_goes_before_that_is_noted(machine, monkeypatch):
     assert log.status().expired == 0
 
 
-def test_a_log_set_aside_expires_too(machine):
+def aside(machine, **owner):
+    """A log of two segments, the later of them newer by a day, that is set aside for the next owner."""
     log = machine.start()
     rolled(log, [range(1, 4)])
     log.append(records(2, 4))
     log.close()
-    machine.owner = replace(machine.owner, node="node-2")
+    machine.owner = replace(machine.owner, **owner)
     machine.start().append(records(1))
     (kept,) = machine.root.glob("vitals@*")
+    return kept
+
+
+def test_a_log_set_aside_expires_too_and_leaves_word(machine):
+    kept = aside(machine, node="node-2")
     machine.pass_time(8 * DAY)
     machine.logs.expire()
     assert seqs(kept) == [4, 5]
+    identity = read_identity(kept)
+    assert (identity.expired, identity.expired_seq) == (3, 3)
+    assert LogReader(kept).holes(1, 5) == (Hole(1, 3, HoleReason.EXPIRED),)
     machine.pass_time(DAY)
+    for _ in range(2):
+        machine.logs.expire()
+        identity = read_identity(kept)
+        assert (segment_firsts(kept), identity.expired, identity.expired_seq) == ([], 5, 5)
+        assert LogReader(kept).holes(1, 6) == (Hole(1, 5, HoleReason.EXPIRED), Hole(6, 6, HoleReason.REMOVED))
+
+
+@pytest.mark.parametrize("what", ["another site's", "a copy", "no log"])
+def test_of_what_nobody_sends_no_word_is_left(machine, what):
+    kept = aside(machine, **({"site": "site-b"} if what == "another site's" else {"node": "node-2"}))
+    if what == "a copy":
+        kept = kept.rename(kept.with_name(kept.name + "-2"))
+    if what == "no log":
+        (kept / "log.json").unlink()
+    machine.pass_time(9 * DAY)
     machine.logs.expire()
     assert not kept.exists()
 

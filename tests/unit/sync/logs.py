@@ -11,6 +11,7 @@ from skerry_core.batch.codec import decode
 from skerry_core.batch.key import parse_key
 from skerry_core.store.granted import Listing
 from skerry_core.store.port import ObjectInfo
+from skerry_edge.events.expiry import uptime_ms
 from skerry_edge.events.identity import Owner
 from skerry_edge.events.logs import EventLogs
 from skerry_edge.events.record import NewRecord
@@ -39,11 +40,14 @@ class Log:
         segment_bytes: int = 1500,
         folder: str = "inference/log",
     ):
+        self.days = 0
         self._logs = EventLogs(
             root / folder,
             Owner(SITE, NODE, boot or boot_id()),
             fence=root / "store/log-fence.json",
             segment_bytes=segment_bytes,
+            wall=lambda: time.time_ns() + self.days * 86_400_000_000_000,
+            uptime=lambda: uptime_ms() + self.days * 86_400_000,
         )
         self._log = self._logs.open(StreamSettings(stream, 1, timedelta(days=30), 1 << 30))
         self.epoch = self._log.epoch
@@ -60,6 +64,11 @@ class Log:
         step = 10 if count <= 200 else 100
         for at in range(0, count, step):
             self.appended += [(self.epoch, seq) for seq in self._log.append(made[at : at + step])]
+
+    def expire(self, days: int) -> None:
+        """Have so many days pass."""
+        self.days += days
+        self._logs.expire()
 
     def close(self) -> None:
         self._logs.close()

@@ -280,6 +280,55 @@ def test_a_log_that_was_set_aside_is_sent_under_its_own_epoch_and_removed(node):
     assert not aside.exists()
 
 
+@pytest.mark.parametrize("sent", [0, 10])
+@pytest.mark.parametrize("restarts", [False, True])
+def test_of_a_log_that_expired_aside_the_hub_hears_why_it_never_comes(node, sent, restarts):
+    node.log.append(sent)
+    node.drain()
+    node.log.append(15)
+    epoch, before = node.log.epoch, node.stored
+    node.log.close()
+    node.logs.remove(node.log)
+    aside = node.log.folder.with_name(f"predictions@{epoch}")
+    node.log.folder.rename(aside)
+    live = node.open("predictions")
+    if not restarts:
+        node.uploader.queues()
+    live.expire(days=40)
+    assert segment_firsts(aside) == []
+    if restarts:
+        node.restart()
+    live.append(5)
+    node.drain()
+    assert [one for one in node.stored if one[0] == epoch] == before
+    told = [batch for batch in batches_of(node.outbox.objects) if batch.log.epoch == epoch]
+    absent = [part for batch in told for part in batch.absent]
+    assert [(part.first, part.last, part.reason) for part in absent] == [(sent + 1, sent + 15, AbsentReason.EXPIRED)]
+    node.retirement.step()
+    assert not aside.exists()
+
+
+def test_of_a_log_that_expires_aside_bit_by_bit_the_rest_is_sent(node):
+    node.log.append(30)
+    first, second = segment_firsts(node.log.folder)[:2]
+    node.log.close()
+    aside = node.log.folder.with_name(f"predictions@{node.log.epoch}")
+    node.log.folder.rename(aside)
+    live = node.open("predictions")
+    ages = {first: 40}
+
+    def some(_directory, closed, *_):
+        return [segment for segment in closed if segment.base in ages]
+
+    with patch("skerry_edge.events.retention.expired", some):
+        live.expire(days=0)
+    assert segment_firsts(aside)[0] == second
+    node.drain()
+    assert len(node.stored) == 30 - (second - first)
+    absent = [part for batch in batches_of(node.outbox.objects) for part in batch.absent]
+    assert [(part.first, part.last, part.reason) for part in absent] == [(first, second - 1, AbsentReason.EXPIRED)]
+
+
 # What was sent stays while there is room for it.
 
 
