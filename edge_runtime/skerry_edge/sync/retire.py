@@ -135,7 +135,7 @@ class Retirement:
         _log.info("log segments removed", stream=item.stream, count=len(gone))
 
     def _drop_sealed(self, item: Outgoing, wishes: Wishes, *, short: bool) -> None:
-        """Remove a log that was set aside, or what expiry left of it, once the store has all of it, and features have."""
+        """Remove a log that was set aside, or what expiry left of it, once the store has all of it and features too."""
         identity, folder = item.identity, item.source.folder
         if identity is None or item.resend or not folder.is_dir():
             return
