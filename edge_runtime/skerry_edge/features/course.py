@@ -11,7 +11,7 @@ from skerry_edge.features.feed import Feed, has_reached
 from skerry_edge.features.letters import MAX_LETTERS, letter_of
 from skerry_edge.features.needed import Needed
 from skerry_edge.features.note import Letter, VersionNote
-from skerry_edge.features.ports import Change
+from skerry_edge.features.ports import Change, Withdrawals
 from skerry_edge.features.version import Version
 
 # Records in one step, so that none keeps the others waiting.
@@ -38,6 +38,7 @@ class Course:
         self._letters: list[Letter] = []
         self._noted: list[Letter] = list(note.letters)
         self._changed = False
+        self._data_class, self._withdrawn = note.data_class, note.withdrawn
 
     @property
     def changed(self) -> bool:
@@ -84,6 +85,25 @@ class Course:
             self._followed = looked
         return bool(self.behind) or not chunk.live
 
+    def withdraw(self, withdrawals: Withdrawals) -> bool:
+        """Forget those whose events were redacted since the last time; whether there were any. Raises OSError.
+
+        Where the set's key doesn't tell whose events are in which state all of it goes, and is computed again from what
+        the logs still hold.
+        """
+        stream = self.version.engine.document.stream
+        data_class, place, subjects = withdrawals(stream, self._data_class, self._withdrawn)
+        if (data_class, place) == (self._data_class, self._withdrawn):
+            return False
+        self._data_class, self._withdrawn, self._changed = data_class, place, True
+        count = self.version.purge(subjects) if subjects else 0
+        # Dead letters on their way may hold what was redacted.
+        self._letters = [] if subjects else self._letters
+        if subjects and not self.version.engine.by_subject and self._position:
+            self._position, self._target, self._followed, self.warm = {}, None, None, False
+            self._feed.restart()
+        return count > 0
+
     def change(self, letters_end: Place) -> Change:
         """What is to be committed now; `letters_end` is where the dead-letter log ends."""
         self._noted = list(self._letters)
@@ -94,6 +114,8 @@ class Course:
             self.warm,
             self._noted,
             letters_end,
+            self._data_class,
+            self._withdrawn,
         )
         return Change(self.version.digest, note, self.version.pending())
 

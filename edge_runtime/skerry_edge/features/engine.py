@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from skerry_core.errors import UserMustActError
 from skerry_core.features.apply import RawEvents, apply
 from skerry_core.features.definition import Aggregation, FeatureSetDocument
-from skerry_core.features.entity_key import entity_key
+from skerry_core.features.entity_key import entity_key, entity_parts
 from skerry_core.features.plan import Plan, compile_set
 from skerry_core.features.read import FeatureStatus, Reading, read
 from skerry_core.features.state import EntityState
@@ -26,6 +26,8 @@ class CoreEngine:
         self._plan = plan
         features = plan.document.features
         self.reach = max(feature.window.size for feature in features) // _MICROSECOND
+        # An event without a subject has no such key, so whoever stands there is whom consent is about.
+        self._subject = next((i for i, each in enumerate(plan.document.entities) if each.path == "subject"), None)
         self.recency = frozenset(each.name for each in features if each.aggregation is Aggregation.RECENCY)
 
     @property
@@ -34,6 +36,13 @@ class CoreEngine:
 
     def key(self, entity: Sequence[str]) -> bytes:
         return entity_key(entity)
+
+    @property
+    def by_subject(self) -> bool:
+        return self._subject is not None
+
+    def may_be_of(self, key: bytes, subjects: frozenset[str]) -> bool:
+        return self._subject is None or entity_parts(key)[self._subject] in subjects
 
     def apply(self, events: RawEvents, states: StateSource) -> Applied:
         asked = _Asked(states.get)

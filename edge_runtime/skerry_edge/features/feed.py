@@ -53,6 +53,10 @@ class Feed:
             return None
         return Chunk(stretch.batches, stretch.place, live=True)
 
+    def restart(self) -> None:
+        """Look at the logs that were set aside once more."""
+        self._aside = None
+
     @property
     def aside_left(self) -> bool:
         """Whether logs that were set aside may have something to be read yet."""

@@ -21,7 +21,7 @@ from skerry_edge.features.letters import LetterBox
 from skerry_edge.features.needed import Needed, joined
 from skerry_edge.features.needs import Needs, plan
 from skerry_edge.features.note import EntityRecord, VersionNote
-from skerry_edge.features.ports import Engine, Store, StoreDamagedError
+from skerry_edge.features.ports import Engine, Store, StoreDamagedError, StoreFullError, Withdrawals
 from skerry_edge.features.version import Version
 
 COMMIT_SECONDS = 1.0
@@ -29,6 +29,8 @@ COMMIT_SECONDS = 1.0
 MAX_DIRTY = 5000
 # Between looks at what is needed.
 _LOOK_SECONDS = 1.0
+# Between two times that the store is written anew to be rid of what was withdrawn.
+SCRUB_SECONDS = 600.0
 # Between two words on what of the logs must stay, unless that is more than before.
 TELL_SECONDS = 5.0
 
@@ -47,7 +49,8 @@ class Standing(StrEnum):
 class Sources:
     """Where the materializer gets things: `compiled` makes an engine of a document's bytes, `document` finds those.
 
-    Both raise SkerryError. `logs` has the streams' folders; `boot` is the hash of this boot.
+    Both raise SkerryError. `logs` has the streams' folders; `boot` is the hash of this boot; `withdrawals` says whose
+    events were redacted.
     """
 
     logs: Path
@@ -55,6 +58,7 @@ class Sources:
     needs: Callable[[], Needs]
     document: Callable[[str], bytes]
     compiled: Callable[[bytes], Engine]
+    withdrawals: Withdrawals = lambda _, data_class, done: (data_class, done, frozenset())
 
 
 class Materializer:
@@ -80,6 +84,8 @@ class Materializer:
         self._refusals: dict[str, str] = {}
         self._due = self._look_at = self._tell_at = steady()
         self._tell = tell
+        # What a process before this one purged may still be in the file.
+        self._scrub_at = steady()
         self._told: tuple[frozenset[str], Mapping[str, Needed]] | None = None
         for digest, note in store.notes().items():
             self._take_up(digest, note)
@@ -121,6 +127,7 @@ class Materializer:
         if now >= self._look_at:
             self._look_at = now + _LOOK_SECONDS
             self._look(now)
+            self._withdraw(now)
         more = False
         # Those that follow first: a new version that catches up makes nobody's values old.
         for course in sorted(self._courses.values(), key=lambda course: not course.warm):
@@ -165,6 +172,27 @@ class Materializer:
             _log.warning("what features have yet to read can't be noted", error=str(error))
         else:
             self._told, self._tell_at = told, now + TELL_SECONDS
+
+    def _withdraw(self, now: float) -> None:
+        """Forget whose consent was withdrawn, on the disk as well."""
+        try:
+            gone = [course for course in self._courses.values() if course.withdraw(self._sources.withdrawals)]
+        except OSError as error:
+            _log.warning("withdrawals of consent can't be followed now", error=str(error))
+            return
+        if gone:
+            self._store.note_purge()
+            self._told = None
+            sets = sorted({course.version.engine.document.name for course in gone})
+            _log.info("consent withdrawn, features of the events are gone", sets=sets)
+        if not self._store.purge_noted or now < self._scrub_at:
+            return
+        self._scrub_at = now + SCRUB_SECONDS
+        try:
+            self.commit()
+            self._store.scrub()
+        except (OSError, StoreFullError) as error:
+            _log.warning("what was withdrawn can't be wiped from the disk yet", error=str(error))
 
     def _look(self, now: float) -> None:
         found = plan(self._courses, self._sources.needs(), self._unneeded, now)

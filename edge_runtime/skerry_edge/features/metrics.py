@@ -21,6 +21,10 @@ _COUNTERS: Mapping[str, tuple[str, Callable[[Course], int]]] = {
     "skerry_feature_late": ("Events that came too late.", lambda course: course.version.counts.late),
     "skerry_feature_undecided": ("Values that can't be computed.", lambda course: course.version.counts.undecided),
     "skerry_feature_evicted": ("Entities forgotten for their limits.", lambda course: course.version.counts.evicted),
+    "skerry_feature_purged": (
+        "Entities forgotten since consent for events of theirs, or of any where the key doesn't tell, was withdrawn.",
+        lambda course: course.version.counts.purged,
+    ),
     "skerry_feature_letters_lost": (
         "Refused events of which no dead letter could be kept.",
         lambda course: course.version.counts.letters_lost,

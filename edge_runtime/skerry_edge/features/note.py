@@ -34,6 +34,9 @@ class VersionNote(msgspec.Struct, frozen=True):
     warm: bool = False
     letters: list[Letter] = []
     letters_since: Place = Place()
+    # Withdrawals of consent that were acted on: in this data class of the stream, up to a place of the consent log.
+    data_class: str = ""
+    withdrawn: Place = Place()
     format: int = FORMAT
 
 

@@ -13,6 +13,7 @@ from skerry_core.features.definition import FeatureSetDocument
 from skerry_core.features.normalize import Refusal
 from skerry_core.features.read import Reading
 from skerry_core.features.vector import Vector
+from skerry_edge.events.follow import Place
 from skerry_edge.features.note import EntityRecord, VersionNote
 
 State: TypeAlias = Any
@@ -36,6 +37,18 @@ class Engine(Protocol):
 
     def key(self, entity: Sequence[str]) -> bytes:
         """Key of the entity with these parts, in the set's order. ValueError with a reason for what is no key."""
+        ...
+
+    def may_be_of(self, key: bytes, subjects: frozenset[str]) -> bool:
+        """Whether an entity's state may be made of events of any of these (CloudEvents' `subject`, else `source`).
+
+        True for all keys where the set's key doesn't tell.
+        """
+        ...
+
+    @property
+    def by_subject(self) -> bool:
+        """Whether the key tells the subject."""
         ...
 
     def apply(self, events: RawEvents, states: "StateSource") -> Applied:
@@ -64,6 +77,14 @@ class Engine(Protocol):
     @property
     def reach(self) -> int:
         """Length of the longest window in µs."""
+        ...
+
+
+class Withdrawals(Protocol):
+    """Whose events were redacted in a stream; see `skerry_edge.ingest.withdrawals`."""
+
+    def __call__(self, stream: str, data_class: str, done: Place, /) -> tuple[str, Place, frozenset[str]]:
+        """Entities since `done`, the data class, and the place up to which that is all. Raises OSError."""
         ...
 
 
@@ -107,6 +128,19 @@ class Store(Protocol):
 
     def size(self) -> int:
         """Bytes on disk."""
+        ...
+
+    def note_purge(self) -> None:
+        """Durably note that of what the next commits drop no bytes may stay on the disk. Raises OSError."""
+        ...
+
+    @property
+    def purge_noted(self) -> bool:
+        """Whether `scrub` has something to do."""
+        ...
+
+    def scrub(self) -> None:
+        """Leave no bytes of what was dropped or replaced. Raises OSError, StoreDamagedError, StoreFullError."""
         ...
 
     def checked(self) -> None:

@@ -23,6 +23,7 @@ import structlog
 from lmdb import verify
 
 from skerry_core import digest as digests
+from skerry_core.durable import fsync_directory, remove_file, write_file
 from skerry_edge.features.note import (
     EntityRecord,
     VersionNote,
@@ -68,12 +69,17 @@ class LmdbStore:
             (self._path / "data.mdb").unlink(missing_ok=True)
         elif died or _is_short(self._path):
             _check(self._path)
+        self._first_map = first_map
+        self._purge = folder / "purge"
+        self._open()
+
+    def _open(self) -> None:
         file = self._path / "data.mdb"
         there = file.stat().st_size if file.is_file() else 0
         try:
             self._env = lmdb.open(
                 str(self._path),
-                map_size=min(max(first_map, 2 * there), max(max_map, there)),
+                map_size=min(max(self._first_map, 2 * there), max(self._max_map, there)),
                 max_dbs=MAX_VERSIONS + 1,
                 max_readers=126,
                 mode=0o600,
@@ -111,12 +117,13 @@ class LmdbStore:
 
     def get(self, digest: str, key: bytes) -> EntityRecord | None:
         """See Store."""
-        database = self._databases.get(digest)
-        if database is None:
-            return None
         try:
-            with self._reading, self._env.begin(db=database) as transaction:
-                value = transaction.get(fit(key))
+            with self._reading:
+                database = self._databases.get(digest)
+                if database is None:
+                    return None
+                with self._env.begin(db=database) as transaction:
+                    value = transaction.get(fit(key))
             return None if value is None else decode_entity(value)
         except (lmdb.Error, ValueError) as error:
             _refuse(error)
@@ -147,6 +154,41 @@ class LmdbStore:
     def size(self) -> int:
         """See Store."""
         return (self._path / "data.mdb").stat().st_size
+
+    def note_purge(self) -> None:
+        """See Store."""
+        write_file(self._purge, b"")
+
+    @property
+    def purge_noted(self) -> bool:
+        """See Store."""
+        return self._purge.exists()
+
+    def scrub(self) -> None:
+        """See Store: pages that are free keep their bytes, so what is left is copied to a file of its own."""
+        fresh = self._path.with_name("lmdb.fresh")
+        shutil.rmtree(fresh, ignore_errors=True)
+        fresh.mkdir(mode=0o700)
+        copy = fresh / "data.mdb"
+        try:
+            self._env.copy(str(fresh), compact=True)
+        except lmdb.Error as error:
+            shutil.rmtree(fresh, ignore_errors=True)
+            _refuse(error)
+        copy.chmod(0o600)
+        with copy.open("rb") as file:
+            os.fsync(file.fileno())
+        with self._reading:
+            self._databases = {}
+            self._env.close()
+            try:
+                copy.replace(self._path / "data.mdb")
+                fsync_directory(self._path)
+            finally:
+                self._open()
+        shutil.rmtree(fresh, ignore_errors=True)
+        shutil.rmtree(self._path.with_name("lmdb.damaged"), ignore_errors=True)
+        remove_file(self._purge)
 
     def close(self) -> None:
         """See Store; what comes afterwards is refused."""

@@ -74,6 +74,7 @@ class Counts:
     late: int = 0
     undecided: int = 0
     evicted: int = 0
+    purged: int = 0
     letters_lost: int = 0
 
     def __post_init__(self) -> None:
@@ -163,6 +164,15 @@ class Version:
         self.counts.refused.update(refusal.reason for refusal in result.refused)
         return result.refused
 
+    def purge(self, subjects: frozenset[str]) -> int:
+        """Forget all entities whose state may be made of events of these; how many there were."""
+        with self._lock:
+            names = [name for name in self._sizes if self.engine.may_be_of(name, subjects)]
+            for name in names:
+                self._forget(name)
+        self.counts.purged += len(names)
+        return len(names)
+
     def pending(self) -> dict[bytes, EntityRecord | None]:
         """What a commit is to write; within max_bytes afterwards."""
         records = {name: self._encoded(live) for name, live in self._dirty.items()}
@@ -245,8 +255,11 @@ class Version:
     def _evict(self, count: int) -> None:
         """Forget the entities with no event for longest; called with the lock held."""
         for name in list(islice(self._sizes, max(count, 0))):
-            self._bytes -= self._sizes.pop(name)
-            self._hot.pop(name, None)
-            self._readings.pop(name, None)
-            self._dirty[name] = None
+            self._forget(name)
             self.counts.evicted += 1
+
+    def _forget(self, name: bytes) -> None:
+        self._bytes -= self._sizes.pop(name)
+        self._hot.pop(name, None)
+        self._readings.pop(name, None)
+        self._dirty[name] = None

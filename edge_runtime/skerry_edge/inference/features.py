@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from skerry_api.v1alpha1.syncpolicy import DEAD_LETTER
+from skerry_api.v1alpha1.syncpolicy import CONSENT, DEAD_LETTER
 from skerry_core.features.definition import MAX_DOCUMENT_BYTES
 from skerry_core.sync_policy.defaults import BUILT_IN_STREAMS
 from skerry_edge.events.logs import EventLogs
@@ -23,6 +23,7 @@ from skerry_edge.http.message import Response
 from skerry_edge.inference.activator import Activator  # noqa: TC001 - an attribute, of use to readers
 from skerry_edge.inference.authority import Authority
 from skerry_edge.inference.store_folder import StoreFolder
+from skerry_edge.ingest.withdrawals import Withdrawals
 
 
 class Needed:
@@ -58,6 +59,7 @@ def make_features(
         needs=needs,
         document=lambda digest: store.blob(digest, MAX_DOCUMENT_BYTES),
         compiled=compiled,
+        withdrawals=Withdrawals(state / "consent.json", logs.directory(CONSENT)).since,
     )
     return Features(state / "features", sources, box, clock)
 

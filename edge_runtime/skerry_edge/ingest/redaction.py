@@ -7,10 +7,8 @@ those that came after the withdrawal included, and every dead letter of these st
 is. When the policy gives a stream another data class, the whole consent log is gone through again.
 """
 
-import json
 import threading
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -18,19 +16,16 @@ import msgspec
 import structlog
 
 from skerry_api.v1alpha1.syncpolicy import ALERTS, CONSENT, DEAD_LETTER, TELEMETRY
-from skerry_core.durable import write_file
 from skerry_core.errors import SkerryError
 from skerry_core.sync_policy.document import SyncPolicyDocument
 from skerry_edge.events.reader import LogReader
 from skerry_edge.events.record import FIRST_SEQ
-from skerry_edge.ingest import consent
-from skerry_edge.ingest.errors import MalformedError
 from skerry_edge.ingest.metrics import IngestMetrics
+from skerry_edge.ingest.withdrawals import Redacted, changes, read_redacted, write_redacted
 
 # Their logs are sync's.
 _OTHERS = frozenset({ALERTS, TELEMETRY})
 _RETRY_SECONDS = 30.0
-_AT_ONCE = 1024
 
 _log = structlog.get_logger(__name__)
 
@@ -45,15 +40,6 @@ class Redactable(Protocol):
     def redact(self, stream: str, matches: Callable[[bytes], bool]) -> int:
         """Durably blank matching bodies. Raises KeyError if the stream isn't open, SkerryError, OSError."""
         ...
-
-
-@dataclass(frozen=True)
-class _Note:
-    """How far redaction is done: number `seq` of the consent log `epoch`, with these data classes of streams."""
-
-    epoch: str = ""
-    seq: int = FIRST_SEQ - 1
-    classes: dict[str, str] = field(default_factory=dict)
 
 
 class Redactor:
@@ -111,10 +97,16 @@ class Redactor:
         identity = reader.identity
         if identity is None:
             return True
-        noted = self._read_note()
+        noted = read_redacted(self._note)
         same = noted.epoch == identity.epoch and noted.classes == classes
-        withdrawn, last = _withdrawals(reader, noted.seq if same else FIRST_SEQ - 1)
-        note = _Note(identity.epoch, last, classes)
+        withdrawn: dict[str, set[str]] = {}
+        last = since = noted.seq if same else FIRST_SEQ - 1
+        for seq, change in changes(reader, since):
+            last = seq
+            if change is not None and change.withdrawn:
+                for data_class in change.data_classes:
+                    withdrawn.setdefault(data_class, set()).add(change.entity)
+        note = Redacted(identity.epoch, last, classes)
         if note == noted:
             return True
         matchers = {
@@ -126,7 +118,7 @@ class Redactor:
             matchers[DEAD_LETTER] = _letters_of(frozenset(matchers))
         if not all(self._redact(stream, matches) for stream, matches in matchers.items()):
             return False
-        write_file(self._note, json.dumps(asdict(note)).encode())
+        write_redacted(self._note, note)
         return True
 
     def _redact(self, stream: str, matches: Callable[[bytes], bool]) -> bool:
@@ -138,13 +130,6 @@ class Redactor:
         if count:
             _log.info("consent withdrawn, events redacted", stream=stream, events=count)
         return True
-
-    def _read_note(self) -> _Note:
-        try:
-            noted = json.loads(self._note.read_bytes())
-            return _Note(str(noted["epoch"]), int(noted["seq"]), dict(noted["classes"]))
-        except (OSError, ValueError, KeyError, TypeError):
-            return _Note()
 
 
 class _Whose(msgspec.Struct):
@@ -162,21 +147,6 @@ class _Letter(msgspec.Struct):
 
 _whose = msgspec.json.Decoder(_Whose).decode
 _letter = msgspec.json.Decoder(_Letter).decode
-
-
-def _withdrawals(reader: LogReader, seq: int) -> tuple[dict[str, set[str]], int]:
-    """Entities whose consent was withdrawn after number `seq`, by data class, and the last number read."""
-    withdrawn: dict[str, set[str]] = {}
-    while batches := reader.read(seq + 1, _AT_ONCE):
-        for record in (record for batch in batches for record in batch.records()):
-            try:
-                change = consent.read_change(record.body)
-            except MalformedError:
-                continue
-            for data_class in change.data_classes if change.withdrawn else ():
-                withdrawn.setdefault(data_class, set()).add(change.entity)
-        seq = batches[-1].last
-    return withdrawn, seq
 
 
 def _of_entities(entities: frozenset[str]) -> Callable[[bytes], bool]:

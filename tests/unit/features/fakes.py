@@ -52,6 +52,14 @@ class FakeStore:
     def checked(self):
         pass
 
+    purge_noted = False
+
+    def note_purge(self):
+        self.purge_noted = True
+
+    def scrub(self):
+        self.purge_noted = False
+
     def close(self):
         pass
 
@@ -80,6 +88,11 @@ class FakeEngine:
 
     def key(self, entity):
         return "\0".join(entity).encode()
+
+    by_subject = True
+
+    def may_be_of(self, key, subjects):
+        return key.decode() in subjects
 
     def apply(self, events, states):
         changed, refused = {}, []
