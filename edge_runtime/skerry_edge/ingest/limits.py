@@ -14,6 +14,9 @@ MAX_SHARED_ATTRIBUTES = 1024
 # Bodies of all event requests together, apart from those of inference.
 MAX_HELD_BYTES = 16 << 20
 
+# Messages of one stream that came from the broker and wait to be stored; one may be there whatever its size.
+MAX_WAITING_BYTES = 4 << 20
+
 # One event, as it came; as it is stored it has at most the stream's `maxBody`, and never more than the log's MAX_BODY.
 MAX_RAW_EVENT = 256 * KIB
 MAX_DEPTH = 32

@@ -49,6 +49,12 @@ class IngestMetrics:
         self.mqtt_paused = Gauge(
             "skerry_mqtt_paused", "1 while the stream's messages are not acknowledged.", stream, registry=registry
         )
+        self.mqtt_waiting = Gauge(
+            "skerry_mqtt_waiting_bytes",
+            "Messages of the stream that came and aren't stored.",
+            stream,
+            registry=registry,
+        )
         self.mqtt_connections = Counter(
             "skerry_mqtt_connections", "Connections made to the broker.", stream, registry=registry
         )

@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from skerry_api.v1alpha1.syncpolicy import Tier
+from skerry_edge.ingest.limits import MAX_WAITING_BYTES
 from tests.integration.ingest.mosquitto import Mosquitto, Publisher, describe
 from tests.integration.ingest.running import RunningIngest, start_process, wait
 from tests.unit.ingest.worlds import event_logs, policy, raw_event, stored, stored_ids, stream_policy
@@ -199,6 +200,24 @@ def test_a_full_stream_over_lost_connections(ingest, broker, folder, publisher):
     assert sorted(body["id"] for body in found if body["type"] == "t") == sorted(
         [*(str(n) for n in range(1, 100, 2)), "last"]
     )
+
+
+def test_what_waits_is_bounded_in_bytes(ingest, broker, folder, publisher):
+    """Large messages: fewer are read than the broker might send, and none is lost."""
+    running = subscribed(ingest(policy(mapped(max_bytes=70_000)), broker=folder), broker, "plant/#")
+    publisher.publish("plant/x", *(raw_event(n, data="x" * 60_000) for n in range(3)))
+    wait(lambda: running.value("skerry_mqtt_paused", stream="readings") == 1)
+    publisher.publish("plant/x", *(raw_event(n, pad="x" * 200_000) for n in range(3, 40)))
+    publisher.publish("plant/x", *(b"x" * 200_000,) * 10, qos=0)
+    waiting = wait(lambda: (size := running.value("skerry_mqtt_waiting_bytes", stream="readings")) > 3_800_000 and size)
+    assert waiting <= MAX_WAITING_BYTES
+    running.policy = policy(mapped(max_bytes=1 << 30))
+    publisher.publish("plant/x", raw_event("last"))
+    wait(lambda: "last" in running.ids("readings"))
+    assert sorted(map(int, running.ids("readings")[:-1])) == [0, 1, 2]
+    letters = wait(lambda: len(found := stored(running.logs, "dead-letter")) >= 37 and found)
+    assert len(letters) >= 37
+    assert running.value("skerry_mqtt_waiting_bytes", stream="readings") == 0
 
 
 def test_rates_make_messages_wait(ingest, broker, folder, publisher):

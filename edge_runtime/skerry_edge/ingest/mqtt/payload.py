@@ -37,6 +37,12 @@ class Message:
     content_type: str = ""
     properties: tuple[tuple[str, str], ...] = ()
 
+    @property
+    def size(self) -> int:
+        """Bytes that it holds of what was sent, about."""
+        named = (self.topic, self.content_type, *(text for each in self.properties for text in each))
+        return len(self.payload) + sum(map(len, named))
+
 
 def read_message(message: Message, received: int) -> Event | Malformed:
     """Read a message that came at `received` (µs since 1970)."""

@@ -39,7 +39,10 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class Callbacks:
-    """What the session's thread calls; none may block. `connected` is told whether the session was resumed."""
+    """What the session's thread calls. `connected` is told whether the session was resumed.
+
+    None but `message` may block; while it does, nothing is read from the connection.
+    """
 
     connected: Callable[[bool], None]
     lost: Callable[[], None]

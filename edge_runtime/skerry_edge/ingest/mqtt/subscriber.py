@@ -1,7 +1,8 @@
 """One stream's messages: taken from the session, stored in batches, acknowledged when they are durable.
 
 What can't be stored is not dropped: the batch is tried again until it can, nothing is acknowledged meanwhile, and the
-broker, which may have only so many messages unacknowledged, waits.
+broker, which may have only so many messages unacknowledged, waits. Where these are large, no more is read from the
+connection until there is room; if that takes the broker too long it ends the connection, and sends them again.
 """
 
 import threading
@@ -14,7 +15,7 @@ from paho.mqtt.client import topic_matches_sub
 from skerry_edge.ingest.cloudevent import Event
 from skerry_edge.ingest.errors import Malformed, RefusedError
 from skerry_edge.ingest.intake import Intake
-from skerry_edge.ingest.limits import MAX_STORED_BYTES
+from skerry_edge.ingest.limits import MAX_STORED_BYTES, MAX_WAITING_BYTES
 from skerry_edge.ingest.metrics import IngestMetrics
 from skerry_edge.ingest.mqtt.broker import Broker
 from skerry_edge.ingest.mqtt.payload import Message, content_hash, read_message
@@ -35,7 +36,7 @@ _log = structlog.get_logger(__name__)
 
 
 class Subscriber:
-    """Has two threads: the session's, which only queues, and one that stores."""
+    """Has two threads: the session's, which only queues (it may have to wait for room), and one that stores."""
 
     def __init__(
         self,
@@ -57,6 +58,7 @@ class Subscriber:
         self._clock = clock
         self._redeliveries = Redeliveries(stream.recalled_messages)
         self._queue: deque[Message] = deque()
+        self._waiting = 0
         self._changed = threading.Condition()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"mqtt-{self._name}", daemon=True)
@@ -96,6 +98,7 @@ class Subscriber:
                 unpromised = [message for message in self._queue if not message.qos]
                 self._queue.clear()
                 self._queue.extend(unpromised)
+                self._count(sum(message.size for message in unpromised) - self._waiting)
             else:
                 self._redeliveries.forget()
 
@@ -105,13 +108,25 @@ class Subscriber:
 
     def _came(self, message: Message) -> None:
         with self._changed:
-            if not message.qos and sum(not waiting.qos for waiting in self._queue) >= _MAX_UNPROMISED:
+            if not message.qos and not self._takes_unpromised(message):
                 self._metrics.mqtt_dropped.labels(self._name, "NoRoom").inc()
                 return
+            self._changed.wait_for(lambda: self._has_room(message) or self._stopping.is_set())
             if message.qos and not message.again:
                 self._redeliveries.begun(message.mid)
             self._queue.append(message)
+            self._count(message.size)
             self._changed.notify_all()
+
+    def _has_room(self, message: Message) -> bool:
+        return not self._queue or self._waiting + message.size <= MAX_WAITING_BYTES
+
+    def _takes_unpromised(self, message: Message) -> bool:
+        return self._has_room(message) and sum(not waiting.qos for waiting in self._queue) < _MAX_UNPROMISED
+
+    def _count(self, more: int) -> None:
+        self._waiting += more
+        self._metrics.mqtt_waiting.labels(self._name).set(self._waiting)
 
     # The storing thread
 
@@ -136,6 +151,8 @@ class Subscriber:
             if batch and size > MAX_STORED_BYTES:
                 break
             batch.append(self._queue.popleft())
+            self._count(-batch[-1].size)
+        self._changed.notify_all()
         return batch
 
     def _store(self, batch: Sequence[Message]) -> None:
