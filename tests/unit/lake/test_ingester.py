@@ -3,6 +3,7 @@
 import json
 import os
 import time
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from itertools import permutations
 from pathlib import Path
@@ -124,22 +125,64 @@ def test_a_damaged_batch_delays_no_other_and_is_asked_for_again(hub):
     assert sorted(hub.gaps()) == [(4, 6, "Damaged"), (4, 6, "Filled"), (4, 6, "Open")]
 
 
-def test_killed_once_a_damaged_batch_went_the_batch_is_asked_for(hub, monkeypatch):
+REQUEST = "sites/berlin/resend/node-1/predictions/e1/00000000000000000001-00000000000000000003"
+
+
+class Killed(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("steps", range(7))
+def test_killed_anywhere_a_damaged_batch_is_asked_for_and_never_before_it_is_gone(hub, monkeypatch, steps):
+    key = LOG.upload(hub.store, 0, 3)
+    hub.store.put(key, b"damaged")
+    left = [steps]
+
+    def mortal(name):
+        real = getattr(type(hub.store), name)
+
+        def does(store, at, *more):
+            if at.startswith(("damaged/", "unasked/", key, "sites/berlin/resend/")):
+                if not left[0]:
+                    raise Killed
+                left[0] -= 1
+            real(store, at, *more)
+            if hub.keys("sites/berlin/resend/"):
+                assert hub.keys(key) == []
+
+        return does
+
+    with monkeypatch.context() as patch:
+        for name in ("put", "delete"):
+            patch.setattr(type(hub.store), name, mortal(name))
+        with suppress(Killed):
+            hub.run()
+    assert left[0] == 0
+    hub.ingester = hub.another()
+    assert hub.run()
+    assert hub.keys("sites/berlin/resend/") == [REQUEST]
+    assert hub.keys("unasked/") == []
+    LOG.upload(hub.store, 0, 3)
+    assert hub.run()
+    assert hub.seqs() == [1, 2, 3]
+    assert hub.keys("sites/berlin/resend/") == []
+
+
+def test_what_a_site_sends_anew_while_the_damaged_batch_goes_is_asked_for(hub, monkeypatch):
     key = LOG.upload(hub.store, 0, 3)
     hub.store.put(key, b"damaged")
     delete = type(hub.store).delete
 
-    def delete_and_die(store, name):
+    def delete_late(store, name):
+        if name == key:
+            LOG.upload(store, 0, 3)
         delete(store, name)
-        raise KeyboardInterrupt
 
-    monkeypatch.setattr(type(hub.store), "delete", delete_and_die)
-    with pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch:
+        patch.setattr(type(hub.store), "delete", delete_late)
         hub.run()
     assert hub.keys(key) == []
-    assert hub.keys("sites/berlin/resend/") == [
-        "sites/berlin/resend/node-1/predictions/e1/00000000000000000001-00000000000000000003"
-    ]
+    assert hub.keys("sites/berlin/resend/") == [REQUEST]
 
 
 @pytest.mark.parametrize("what", ["another site's", "other positions"])
