@@ -6,6 +6,7 @@ from datetime import datetime
 from pathlib import Path
 
 from skerry_core import digest as digests
+from skerry_core.bundle.feature_inputs import FeatureBinding, bind
 from skerry_core.bundle.folder import MANIFEST_FILE, MODEL_FILE, SIGNATURE_FILE, BundleFolder, read_bundle
 from skerry_core.bundle.inspection import Inspection, inspect_model
 from skerry_core.bundle.manifest import (
@@ -58,17 +59,20 @@ def package_model(
     created_at: datetime,
     decision: Decision | None = None,
     comparison: Comparison | None = None,
+    features: Sequence[FeatureBinding] = (),
     notes: str = "",
 ) -> Packaged:
     """Write the bundle of `model_file` to `folder` (made if needed): model.onnx and manifest.json, not yet signed.
 
     `decision` says what counts as agreement of two models; left out, it is the argmax of the only output of scores.
-    Raises UserMustActError `ModelUnsupported`, `ValidationDataInvalid`, `DecisionInvalid` or `BundleMalformed`.
+    `features` says which inputs nodes fill from feature sets. Raises UserMustActError `ModelUnsupported`,
+    `ValidationDataInvalid`, `DecisionInvalid`, `FeaturesInvalid` or `BundleMalformed`.
     """
     data = model_file.read_bytes()
     inspection = inspect_model(data)
     open_session(data)
     decision = _checked(decision or default_decision(inspection.outputs), inspection.outputs)
+    bound = bind(features, inspection.inputs)
     measured = None if comparison is None else _measure(comparison, model, decision, inspection, data)
     manifest = Manifest(
         model=model,
@@ -81,6 +85,7 @@ def package_model(
         decision=decision,
         expected_disagreement=_expected(comparison, measured),
         runtime=inspection.runtime,
+        features=bound,
         notes=notes,
     )
     folder.mkdir(parents=True, exist_ok=True)

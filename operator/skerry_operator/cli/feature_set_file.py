@@ -11,10 +11,9 @@ from pydantic import ValidationError
 
 from skerry_api.v1alpha1.featureset import FeatureSet
 from skerry_api.v1alpha1.fields import API_VERSION
-from skerry_core import digest as digests
 from skerry_core.canonical import parse_canonical
 from skerry_core.errors import UserMustActError
-from skerry_core.features.definition import FeatureSetDocument, FeatureSetRef
+from skerry_core.features.definition import FeatureSetDocument
 from skerry_core.features.plan import compile_set
 from skerry_operator.cli.unknown_fields import unknown_fields
 from skerry_operator.hub.feature_set.check import publishable
@@ -47,13 +46,6 @@ def read_version(path: Path, namespace: str = "") -> FeatureSetDocument:
         names = ", ".join(document.name for document in found)
         raise UserMustActError("FeatureSetInvalid", f"{path} has several FeatureSets ({names}): give a file with one")
     return found[0]
-
-
-def ref_of(document: FeatureSetDocument, data: bytes) -> FeatureSetRef:
-    """The version by its digest; `data` are its canonical bytes."""
-    return FeatureSetRef(
-        namespace=document.namespace, name=document.name, version=document.version, digest=digests.of_bytes(data)
-    )
 
 
 def _document(data: bytes) -> FeatureSetDocument | None:

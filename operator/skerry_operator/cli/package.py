@@ -2,6 +2,7 @@
 
 import json
 import zipfile
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -13,10 +14,13 @@ from rich.console import Console
 from rich.table import Table
 
 from skerry_api.v1alpha1.fields import Name, SemVer
+from skerry_core.bundle.feature_inputs import FeatureBinding
 from skerry_core.bundle.folder import read_bundle
 from skerry_core.bundle.manifest import Decision, DecisionKind, TensorSpec
 from skerry_core.bundle.package import Comparison, Packaged, package_model
 from skerry_core.bundle.validation import Arrays, ValidationDataError
+from skerry_core.features.definition import OnRejected
+from skerry_operator.cli.feature_set_file import read_version
 
 _NAME: TypeAdapter[str] = TypeAdapter(Name)
 _SEMVER: TypeAdapter[str] = TypeAdapter(SemVer)
@@ -45,6 +49,19 @@ def package(
         Path | None,
         typer.Option(exists=True, dir_okay=False, help="Arrays (.npz), one an input, to compare with the baseline on."),
     ] = None,
+    features: Annotated[
+        list[str],
+        typer.Option(
+            metavar="INPUT=FEATURESET.yaml[:NAME,…]",
+            help="Fill an input from a feature set, for the entity that a request names; all features unless named.",
+        ),
+    ] = [],  # noqa: B006 - read by typer alone
+    defaults_for: Annotated[
+        list[str], typer.Option(metavar="INPUT", help="Take its features' defaults where they would refuse a request.")
+    ] = [],  # noqa: B006
+    clients_may_give: Annotated[
+        list[str], typer.Option(metavar="INPUT", help="Let clients give this input instead of its features.")
+    ] = [],  # noqa: B006
     notes: Annotated[str, typer.Option(help="What changes for who uses the model.")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print the manifest and its digest as JSON.")] = False,
 ) -> None:
@@ -63,6 +80,7 @@ def package(
         created_at=datetime.now(UTC),
         decision=parse_decision(decision) if decision else None,
         comparison=Comparison(read_bundle(baseline), read_arrays(validation)) if baseline and validation else None,
+        features=read_bindings(features, defaults_for, clients_may_give),
         notes=notes,
     )
     if as_json:
@@ -70,6 +88,32 @@ def package(
         typer.echo(json.dumps({"digest": bundle.digest, "manifest": json.loads(bundle.manifest_bytes)}))
     else:
         _print(packaged)
+
+
+def read_bindings(
+    features: Sequence[str], defaults_for: Sequence[str], clients_may_give: Sequence[str]
+) -> tuple[FeatureBinding, ...]:
+    """Read `INPUT=FILE` or `INPUT=FILE:NAME,NAME`, and the inputs with other ways; raises typer.BadParameter."""
+    bindings = tuple(_binding(text, defaults_for, clients_may_give) for text in features)
+    if unbound := {*defaults_for, *clients_may_give} - {binding.input for binding in bindings}:
+        raise typer.BadParameter(f"{', '.join(sorted(unbound))}: --features fills no such input")
+    return bindings
+
+
+def _binding(text: str, defaults_for: Sequence[str], clients_may_give: Sequence[str]) -> FeatureBinding:
+    name, equals, rest = text.partition("=")
+    file, colon, names = rest.rpartition(":")
+    if not colon or Path(rest).is_file():
+        file, names = rest, ""
+    if not (name and equals and Path(file).is_file()):
+        raise typer.BadParameter(f"--features {text!r}: use INPUT=FEATURESET.yaml or INPUT=FEATURESET.yaml:NAME,NAME")
+    return FeatureBinding(
+        input=name,
+        document=read_version(Path(file)),
+        features=tuple(filter(None, names.split(","))),
+        on_rejected=OnRejected.DEFAULTS if name in defaults_for else OnRejected.ERROR,
+        client_may_give=name in clients_may_give,
+    )
 
 
 def parse_decision(text: str) -> Decision:
@@ -112,6 +156,11 @@ def _print(packaged: Packaged) -> None:
     table.add_row("inputs", _described(manifest.inputs))
     table.add_row("outputs", _described(manifest.outputs))
     table.add_row("decision", f"{manifest.decision.kind} of {manifest.decision.output}")
+    for bound in manifest.features:
+        of = bound.feature_set
+        table.add_row(
+            "features", f"{bound.input} from {of.namespace}/{of.name} {of.version}: {', '.join(bound.features)}"
+        )
     table.add_row("operators", ", ".join(manifest.runtime.operators))
     if manifest.expected_disagreement is not None:
         expected = manifest.expected_disagreement

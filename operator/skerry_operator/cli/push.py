@@ -34,7 +34,12 @@ def push(
     release_yaml: Annotated[
         str, typer.Option(metavar="FILE|-", help="Write the ModelRelease to apply, to a file or standard output.")
     ] = "",
-    namespace: Annotated[str, typer.Option("--namespace", "-n", help="Namespace of that ModelRelease.")] = "default",
+    namespace: Annotated[
+        str,
+        typer.Option(
+            "--namespace", "-n", help="Namespace of that ModelRelease. (default: its feature sets', else default)"
+        ),
+    ] = "",
 ) -> None:
     """Publish a signed bundle in a store.
 
@@ -44,9 +49,10 @@ def push(
     bundle = read_bundle(folder)
     store = open_store(to, store_options.access(to, endpoint, region, ca_file))
     storage_uri = f"{store.uri}/{path.strip('/')}" if path else storage_uri_of(store, bundle.manifest)
+    release = release_of(bundle, storage_uri, namespace)
     publish(store, bundle, storage_uri, _report)
     if release_yaml:
-        write_text(release_yaml, yaml.safe_dump(release_of(bundle, storage_uri, namespace), sort_keys=False))
+        write_text(release_yaml, yaml.safe_dump(release, sort_keys=False))
     if release_yaml != "-":
         typer.echo(storage_uri)
 
@@ -54,17 +60,23 @@ def push(
 def release_of(bundle: BundleFolder, storage_uri: str, namespace: str) -> dict[str, object]:
     """The ModelRelease that sends this bundle out when it is applied."""
     manifest = bundle.manifest
+    sets = manifest.feature_sets()
+    home = {each.namespace for each in sets} or {namespace or "default"}
+    if namespace and home != {namespace}:
+        raise typer.BadParameter(f"its feature sets are in {', '.join(sorted(home))}, so must its ModelRelease be")
+    feature_sets = {"featureSets": [{"name": each.name, "version": each.version} for each in sets]} if sets else {}
     notes = {"notes": manifest.notes} if manifest.notes else {}
     return {
         "apiVersion": API_VERSION,
         "kind": "ModelRelease",
         # Semantic versions may have capitals, names of objects may not.
-        "metadata": {"name": f"{manifest.model}-{manifest.version}".lower(), "namespace": namespace},
+        "metadata": {"name": f"{manifest.model}-{manifest.version}".lower(), "namespace": min(home)},
         "spec": {
             "model": manifest.model,
             "version": manifest.version,
             "storageUri": storage_uri,
             "digest": bundle.digest,
+            **feature_sets,
             **notes,
         },
     }

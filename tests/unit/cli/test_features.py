@@ -4,8 +4,9 @@ import pytest
 import yaml
 
 from skerry_core import digest as digests
+from skerry_core.bundle.folder import read_bundle
 from skerry_core.canonical import canonical_json
-from skerry_core.features.definition import FeatureSetDocument
+from skerry_core.features.definition import FeatureSetDocument, OnRejected
 from tests.unit.hub.feature_sets import feature, resolved, spec
 
 
@@ -94,3 +95,54 @@ def test_a_document_that_this_engine_does_not_know_is_refused_by_name(run, tmp_p
     path = tmp_path / "new.json"
     path.write_bytes(canonical_json(resolved(spec()).model_copy(update={"schema_version": 2})))
     assert "FeatureSet f/presses 1.0.0 is of schemaVersion 2" in run("features", "digest", path).stderr
+
+
+FOUR = spec(*(feature(name, default=0) for name in ("a", "b", "c", "d")))
+
+
+def packaged(run, model_file, tmp_path, *options):
+    return run("package", model_file, "-m", "har", "-v", "1.0.0", "-o", tmp_path / "har", *options)
+
+
+def test_a_bundle_says_what_fills_its_inputs_and_its_release_asks_for_it(run, model_file, tmp_path):
+    file = write(tmp_path / "presses.yaml", FOUR, namespace="f")
+    answer = packaged(
+        *(run, model_file, tmp_path, "--features", f"features={file}:d,c,b,a"),
+        *("--defaults-for", "features", "--clients-may-give", "features"),
+    )
+    assert answer.exit_code == 0, answer.stderr
+    assert "features from f/presses 1.0.0: d, c, b, a" in answer.stdout
+    [bound] = read_bundle(tmp_path / "har").manifest.features
+    assert bound.features == ("d", "c", "b", "a")
+    assert (bound.on_rejected, bound.client_may_give) == (OnRejected.DEFAULTS, True)
+    assert bound.feature_set.digest == run("features", "digest", file).stdout.strip()
+    (tmp_path / "har" / "manifest.sigstore.json").write_text("{}")
+    (tmp_path / "store").mkdir()
+    push = ("push", tmp_path / "har", "--to", f"file://{tmp_path / 'store'}", "--release-yaml", "-")
+    release = yaml.safe_load(run(*push).stdout)
+    assert release["metadata"]["namespace"] == "f"
+    assert release["spec"]["featureSets"] == [{"name": "presses", "version": "1.0.0"}]
+    assert "its feature sets are in f" in run(*push, "--namespace", "g").stderr
+
+
+def test_all_features_fill_an_input_unless_some_are_named(run, model_file, tmp_path):
+    file = write(tmp_path / "presses.yaml", FOUR)
+    assert packaged(run, model_file, tmp_path, "--features", f"features={file}").exit_code == 0
+    assert read_bundle(tmp_path / "har").manifest.features[0].features == ("a", "b", "c", "d")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--features", "features={}:a,b"), "its features make [-1, 2]"),
+        (("--features", "other={}"), "the model has no input 'other'"),
+        (("--features", "{}"), "use INPUT=FEATURESET.yaml"),
+        (("--features", "features=nowhere.yaml"), "use INPUT=FEATURESET.yaml"),
+        (("--defaults-for", "features"), "--features fills no such input"),
+    ],
+)
+def test_features_that_fill_nothing_are_refused(run, model_file, tmp_path, options, words):
+    file = write(tmp_path / "presses.yaml", FOUR)
+    answer = packaged(run, model_file, tmp_path, *(option.format(file) for option in options))
+    assert answer.exit_code != 0
+    assert words in " ".join(answer.stderr.replace("\u2502", " ").split())
