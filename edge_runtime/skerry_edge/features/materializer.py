@@ -12,7 +12,7 @@ from pathlib import Path
 import structlog
 
 from skerry_core import digest as digests
-from skerry_core.errors import SkerryError
+from skerry_core.errors import SkerryError, UserMustActError
 from skerry_edge.events.follow import Place
 from skerry_edge.features.clock import Clock
 from skerry_edge.features.course import Course
@@ -38,8 +38,9 @@ _log = structlog.get_logger(__name__)
 
 
 class Standing(StrEnum):
-    """Of a version: it isn't here, it has yet to catch up with its stream, or it has."""
+    """Of a version: this engine can't compute it, it isn't here, it has yet to catch up with its stream, or it has."""
 
+    REFUSED = "FeatureSetRefused"
     NOT_READY = "FeaturesNotReady"
     WARMING = "FeaturesWarming"
     WARM = "Warm"
@@ -81,7 +82,7 @@ class Materializer:
         self._steady = steady
         self._courses: dict[str, Course] = {}
         self._unneeded: Mapping[str, float] = {}
-        self._refusals: dict[str, str] = {}
+        self._refusals: dict[str, tuple[Standing, str]] = {}
         self._due = self._look_at = self._tell_at = steady()
         self._tell = tell
         # What a process before this one purged may still be in the file.
@@ -102,7 +103,7 @@ class Materializer:
         """Where a version is, and what keeps it."""
         course = self._courses.get(digest)
         if course is None:
-            return Standing.NOT_READY, self._refusals.get(digest, "it isn't computed here yet")
+            return self._refusals.get(digest, (Standing.NOT_READY, "it isn't computed here yet"))
         if not course.warm:
             return Standing.WARMING, f"{course.behind} records of {course.version.engine.document.stream} to go"
         return Standing.WARM, ""
@@ -205,7 +206,7 @@ class Materializer:
             try:
                 document = self._sources.document(digest)
             except SkerryError as error:
-                self._refusals = {**self._refusals, digest: f"{error.reason}: {error}"}
+                self._refusals = {**self._refusals, digest: _refusal(error)}
                 continue
             self._take_up(digest, VersionNote(document))
         self._refusals = {digest: why for digest, why in self._refusals.items() if digest in found.begin}
@@ -218,7 +219,7 @@ class Materializer:
         except SkerryError as error:
             if digest not in self._refusals:
                 _log.warning("feature set not taken up", digest=digest, reason=error.reason, message=str(error)[:300])
-            self._refusals = {**self._refusals, digest: f"{error.reason}: {error}"}
+            self._refusals = {**self._refusals, digest: _refusal(error)}
             return
         kept = sorted((record.received, key, record.size) for key, record in self._store.entities(digest))
         version = Version(
@@ -238,3 +239,8 @@ class Materializer:
 
     def _getter(self, digest: str) -> Callable[[bytes], EntityRecord | None]:
         return lambda key: self._store.get(digest, key)
+
+
+def _refusal(error: SkerryError) -> tuple[Standing, str]:
+    standing = Standing.REFUSED if isinstance(error, UserMustActError) else Standing.NOT_READY
+    return standing, f"{error.reason}: {error}"

@@ -78,13 +78,17 @@ class Loader:
     def _require_features(self, manifest: Manifest) -> None:
         """A challenger waits for its features: values that are still to come would be held against it.
 
+        It is refused where it would wait forever: the engine here doesn't know a set's schema version, say.
         Whoever serves without a champion to compare with doesn't: it answers, and features say what isn't there yet.
         """
         for binding in manifest.features:
-            standing, why = self._standing(binding.feature_set.digest)
+            named = binding.feature_set
+            standing, why = self._standing(named.digest)
+            told = f"{named.namespace}/{named.name} {named.version}: {why}"
+            if standing is Standing.REFUSED:
+                raise UserMustActError(standing, told)
             if standing is not Standing.WARM:
-                named = binding.feature_set
-                raise FeaturesWaitError(standing, f"{named.namespace}/{named.name} {named.version}: {why}")
+                raise FeaturesWaitError(standing, told)
 
 
 def _require_same_interface(challenger: Manifest, champion: Manifest) -> None:

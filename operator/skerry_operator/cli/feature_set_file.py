@@ -9,16 +9,19 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from skerry_api.definition import object_schema
+from skerry_api.kinds import KINDS
 from skerry_api.v1alpha1.featureset import FeatureSet
 from skerry_api.v1alpha1.fields import API_VERSION
 from skerry_core.canonical import parse_canonical
 from skerry_core.errors import UserMustActError
 from skerry_core.features.definition import FeatureSetDocument
 from skerry_core.features.plan import compile_set
+from skerry_operator.cli.crd_rules import broken_rules
 from skerry_operator.cli.unknown_fields import unknown_fields
 from skerry_operator.hub.feature_set.check import publishable
 
-_KIND = "FeatureSet"
+_KIND = next(kind for kind in KINDS if kind.model is FeatureSet)
 _DEFAULT_NAMESPACE = "default"
 
 
@@ -31,7 +34,7 @@ def read_versions(path: Path, namespace: str = "") -> tuple[FeatureSetDocument, 
     if (document := _document(data)) is not None:
         return (document,)
     try:
-        objects = [one for one in yaml.safe_load_all(data) if isinstance(one, dict) and one.get("kind") == _KIND]
+        objects = [one for one in yaml.safe_load_all(data) if isinstance(one, dict) and one.get("kind") == _KIND.name]
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise UserMustActError("FeatureSetInvalid", f"{path} is no YAML: {error}") from error
     if not objects:
@@ -67,6 +70,8 @@ def _resolve(one: dict[str, Any], namespace: str) -> FeatureSetDocument:
     except ValidationError as error:
         told = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
         raise UserMustActError("FeatureSetInvalid", told) from error
+    if broken := list(broken_rules(one, object_schema(_KIND))):
+        raise UserMustActError("FeatureSetInvalid", "; ".join(broken))
     if unknown := list(unknown_fields(one["spec"], parsed.spec.to_wire(), "spec.")):
         raise UserMustActError("FeatureSetInvalid", f"there are unknown fields: {', '.join(unknown)}")
     where = parsed.metadata.namespace or namespace or _DEFAULT_NAMESPACE

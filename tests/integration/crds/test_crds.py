@@ -15,30 +15,14 @@ from skerry_api.kinds import KINDS, Kind, Scope
 from skerry_api.v1alpha1.fields import API_VERSION
 from tests.cluster.lab import Cluster
 from tests.cluster.lab.waiting import wait_for
+from tests.integration.crds.cases import ACCEPTED, REFUSALS, VALID, patched
 from tests.integration.crds.statuses import STATUSES
 
 pytestmark = pytest.mark.lab
 
-HERE = Path(__file__).parent
-EXAMPLES = HERE.parents[2] / "examples"
+EXAMPLES = Path(__file__).parents[3] / "examples"
 NAMESPACE = f"skerry-crd-test-{secrets.token_hex(3)}"  # an earlier one may still be going
 KIND = {kind.name: kind for kind in KINDS}
-VALID = {one["kind"]: one for one in yaml.safe_load_all((HERE / "valid.yaml").read_text())}
-REFUSALS = yaml.safe_load((HERE / "refusals.yaml").read_text())
-ACCEPTED = yaml.safe_load((HERE / "accepted.yaml").read_text())
-
-
-def patched(target: Any, patch: Any) -> Any:
-    """Apply a JSON merge patch (RFC 7396) to a copy."""
-    if not isinstance(patch, dict):
-        return patch
-    base = dict(target) if isinstance(target, dict) else {}
-    for name, value in patch.items():
-        if value is None:
-            base.pop(name, None)
-        else:
-            base[name] = patched(base.get(name), value)
-    return base
 
 
 def valid(kind: str, *patches: dict[str, Any] | None) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from tests.unit.features.fakes import FakeEngine, FakeStore
 from tests.unit.features.test_version import Node, values
 
 ONE, TWO = b"one", b"two"
-DIGESTS = {document: digests.of_bytes(document) for document in (ONE, TWO, b"old")}
+DIGESTS = {document: digests.of_bytes(document) for document in (ONE, TWO, b"old", b"lost")}
 
 
 class Site:
@@ -53,7 +53,7 @@ class Site:
 
     def document(self, digest):
         for document, known in DIGESTS.items():
-            if known == digest and document in (ONE, TWO):
+            if known == digest and document != b"lost":
                 return document
         raise WaitError("BlobMissing", "not here")
 
@@ -112,12 +112,18 @@ def test_a_new_version_is_computed_from_the_oldest_record_beside_the_old_one(sit
         assert values(features.find(DIGESTS[document]).read(["a"])) == present(1001, 1001)
 
 
-def test_a_document_that_is_not_here_or_not_understood(site):
-    site.needed = {b"old"}
+@pytest.mark.parametrize(
+    ("document", "expected"),
+    [
+        (b"lost", (Standing.NOT_READY, "BlobMissing: not here")),
+        (b"old", (Standing.REFUSED, "UnsupportedSchema: schema 9")),
+    ],
+)
+def test_a_document_that_is_not_here_or_not_understood(site, document, expected):
+    site.needed = {document}
     features = site.start()
     site.follow(features)
-    standing, why = features.standing(DIGESTS[b"old"])
-    assert (standing, why) == (Standing.NOT_READY, "BlobMissing: not here")
+    assert features.standing(DIGESTS[document]) == expected
 
 
 def test_goes_on_where_the_last_commit_was(site):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from skerry_core.bundle.manifest import DataType, TensorSpec
+from skerry_core.errors import SkerryError
 from skerry_core.features.apply import RawEvents
 from skerry_core.features.definition import FeatureInput, FeatureSetRef
 from skerry_core.features.plan import compile_set
@@ -20,7 +21,7 @@ from skerry_edge.features.version import Version
 from skerry_edge.inference.activation.state import ModelKey
 from skerry_edge.inference.binding import NO_FEATURES, fill
 from skerry_edge.inference.canary import Canary
-from skerry_edge.inference.loader import FeaturesWaitError, Loader, Resident, _require_same_interface, failure_of
+from skerry_edge.inference.loader import Loader, Resident, _require_same_interface, failure_of
 from skerry_edge.inference.oip.codec import decode_request
 from skerry_edge.inference.oip.errors import ProtocolError
 from skerry_edge.inference.prediction import Predictor
@@ -201,13 +202,19 @@ def test_a_set_that_is_not_here(here):
 # Challengers
 
 
-def test_a_challenger_waits_for_its_features_and_a_champion_does_not():
-    for standing, phase in ((Standing.NOT_READY, "Waiting"), (Standing.WARMING, "Waiting")):
-        loader = Loader(None, None, None, lambda _, standing=standing: (standing, "12 records to go"))
-        with pytest.raises(FeaturesWaitError, match="12 records") as error:
-            loader._require_features(model(bound(("mean",))))
-        failure = failure_of(error.value)
-        assert (failure.phase, failure.reason) == (phase, standing.value)
+@pytest.mark.parametrize(
+    ("standing", "phase"),
+    [(Standing.NOT_READY, "Waiting"), (Standing.WARMING, "Waiting"), (Standing.REFUSED, "Refused")],
+)
+def test_a_challenger_waits_for_its_features_and_is_refused_without_hope(standing, phase):
+    loader = Loader(None, None, None, lambda _: (standing, "12 records to go"))
+    with pytest.raises(SkerryError, match=r"plant/presses 1\.0\.0: 12 records to go") as error:
+        loader._require_features(model(bound(("mean",))))
+    failure = failure_of(error.value)
+    assert (failure.phase, failure.reason) == (phase, standing.value)
+
+
+def test_a_champion_does_not_wait():
     Loader(None, None, None)._require_features(model(bound(("mean",))))
 
 
