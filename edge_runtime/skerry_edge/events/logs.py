@@ -93,23 +93,32 @@ class EventLogs:
         """Every open log's tier and limits, by stream."""
         return {name: log.settings for name, log in self._logs.items()}
 
-    def verify(self, stopping: Callable[[], bool] = lambda: False) -> None:
-        """Check the checksums of all closed segments; damage is counted in each log's status.
+    def check(self, stream: str, since: int = 0) -> Iterator[tuple[int, int]]:
+        """Check the checksums of an open log's closed segments from number `since` on, one a step.
 
-        Reads every byte: meant to be run once, in a thread, after the start; `stopping` ends it early. Raises OSError.
+        Gives the number before which all is checked, and how many bytes that took. Damage is counted in the log's
+        status. Reads every byte: meant to be done once, in the background. Raises OSError.
         """
-        for log in self._logs.values():
-            for segment in retention.closed_segments(log.directory):
-                if stopping():
-                    return
-                # The disk reads the next one while this one's checksums are computed.
-                prefetch(log.directory, segment.until)
-                found = inspect(log.directory, log.epoch, segment.base, segment.until)
-                if found.size or found.ranges:
-                    _log.warning(
-                        "log segment damaged", stream=log.name, segment=segment.base, size=found.size, lost=found.ranges
-                    )
-                    log.found_damage(found)
+        log = self._logs[stream]
+        for segment in retention.closed_segments(log.directory):
+            if segment.base < since:
+                continue
+            size = retention.size_of(log.directory, segment)
+            # The disk reads the next one while this one's checksums are computed.
+            prefetch(log.directory, segment.until)
+            found = inspect(log.directory, log.epoch, segment.base, segment.until)
+            if found.size or found.ranges:
+                _log.warning(
+                    "log segment damaged", stream=log.name, segment=segment.base, size=found.size, lost=found.ranges
+                )
+                log.found_damage(found)
+            yield segment.until, size
+
+    def verify(self) -> None:
+        """Check all open logs' closed segments at once. Raises OSError."""
+        for stream in self._logs:
+            for _ in self.check(stream):
+                pass
 
     def expire(self) -> None:
         """Remove closed segments whose records are all past their stream's age, sent or not.

@@ -75,6 +75,14 @@ def _ended(directory: Path, segment: Closed, max_age_ms: int) -> Moment | None:
     return None
 
 
+def size_of(directory: Path, segment: Closed) -> int:
+    """Bytes of a segment's file; 0 if it is gone meanwhile. Raises OSError."""
+    try:
+        return segment_path(directory, segment.base).stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
 def count_records(directory: Path, epoch: str, segment: Closed) -> int:
     """Records that can be read from a closed segment; 0 if it is gone meanwhile. Raises OSError."""
     with open_segment(directory, segment.base) as descriptor:

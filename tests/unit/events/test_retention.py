@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 
+from skerry_edge.events import logs as logs_module
 from skerry_edge.events.holes import Hole, HoleReason
 from skerry_edge.events.identity import read_identity
 from skerry_edge.events.keeper import LogKeeper
@@ -246,6 +247,72 @@ def test_the_keeper_checks_once_and_then_expires(machine):
     keeper.stop()
     assert log.status().damaged_ranges == ((1, 3),)
     assert read_identity(machine.folder).expired_seq == 5
+
+
+@pytest.fixture
+def keep(machine):
+    """Keepers that are stopped in the end."""
+    keepers = []
+
+    def keep(**options):
+        keepers.append(LogKeeper(machine.logs, period=0.01, **options))
+        keepers[-1].start()
+        return keepers[-1]
+
+    yield keep
+    for keeper in keepers:
+        keeper.stop()
+
+
+def spoiled(log):
+    """A log whose first segment, of numbers 1 to 3, is damaged."""
+    rolled(log, [range(1, 4), range(4, 6)])
+    path = segment_path(log.directory, 1)
+    path.write_bytes(path.read_bytes()[:-8] + b"damaged!")
+    return log
+
+
+def until(condition):
+    while not condition():
+        pass
+
+
+def test_a_log_that_is_opened_later_is_checked_too(machine, keep):
+    spoiled(machine.start(replace(SETTINGS, name="pulse")))
+    machine.logs.close()
+    first = spoiled(machine.start())
+    keep()
+    until(lambda: first.status().damaged)
+    later = machine.logs.open(replace(SETTINGS, name="pulse"))
+    until(lambda: later.status().damaged)
+    assert first.status().damaged_ranges == later.status().damaged_ranges == ((1, 3),)
+
+
+def test_a_check_that_fails_goes_on_where_it_was_and_holds_up_no_other(machine, keep, monkeypatch):
+    log = spoiled(machine.start())
+    other = spoiled(machine.logs.open(replace(SETTINGS, name="pulse")))
+    failures = [OSError(5, "a bad disk")] * 3
+    checked = []
+
+    def inspect(directory, epoch, base, end):
+        if directory == log.directory and base == 4 and failures:
+            raise failures.pop()
+        checked.append((directory.name, base))
+        return real(directory, epoch, base, end)
+
+    real = logs_module.inspect
+    monkeypatch.setattr(logs_module, "inspect", inspect)
+    keep()
+    until(lambda: len(checked) == 4)
+    assert sorted(checked) == [("pulse", 1), ("pulse", 4), ("vitals", 1), ("vitals", 4)]
+    assert log.status().damaged_ranges == other.status().damaged_ranges == ((1, 3),)
+
+
+def test_a_check_takes_its_time_and_ends_with_the_process(machine, keep):
+    log = spoiled(machine.start())
+    keeper = keep(bytes_per_second=1e-6)
+    until(lambda: log.status().damaged)
+    keeper.stop()
 
 
 def test_an_age_that_was_shortened_holds_at_once(machine):
