@@ -26,6 +26,8 @@ class Course:
         self.version = version
         self.warm = note.warm
         self.behind = 0
+        # What a bug did to this version alone: it goes no further, and says so.
+        self.failure = ""
         self._feed = feed
         self._note = note
         self._clock = clock

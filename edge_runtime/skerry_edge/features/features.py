@@ -15,7 +15,8 @@ from skerry_edge.features.letters import LetterBox
 from skerry_edge.features.materializer import Materializer, Sources, Standing
 from skerry_edge.features.needed import write_needed
 from skerry_edge.features.ports import Engine, Store, StoreDamagedError
-from skerry_edge.features.store import LmdbStore, put_aside
+from skerry_edge.features.probe import open_probed
+from skerry_edge.features.store import put_aside
 from skerry_edge.features.version import EntityReading, Version
 
 # Between looks at logs that had nothing new.
@@ -34,7 +35,7 @@ class Features:
         sources: Sources,
         box: Callable[[], LetterBox | None],
         clock: Clock | None = None,
-        open_store: Callable[[Path], Store] = LmdbStore,
+        open_store: Callable[[Path], Store] = open_probed,
     ) -> None:
         """`folder` is the store's own; `box` makes what writes dead letters, or None if there can't be one."""
         self._folder = folder
@@ -114,7 +115,7 @@ class Features:
 
     def warm(self) -> frozenset[str]:
         """Digests of the versions that have caught up."""
-        return frozenset(course.version.digest for course in self.courses() if course.warm)
+        return frozenset(course.version.digest for course in self.courses() if course.warm and not course.failure)
 
     def courses(self) -> Iterable[Course]:
         """Every version's."""

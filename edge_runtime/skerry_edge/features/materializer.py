@@ -27,6 +27,8 @@ from skerry_edge.features.version import Version
 COMMIT_SECONDS = 1.0
 # Entities that wait for a commit, at which one is made early.
 MAX_DIRTY = 5000
+# A version that a bug has stopped is tried again so late: what it met may have passed.
+AGAIN_SECONDS = 900.0
 # Between looks at what is needed.
 _LOOK_SECONDS = 1.0
 # Between two times that the store is written anew to be rid of what was withdrawn.
@@ -38,10 +40,11 @@ _log = structlog.get_logger(__name__)
 
 
 class Standing(StrEnum):
-    """Of a version: this engine can't compute it, it isn't here, it has yet to catch up with its stream, or it has."""
+    """Of a version: the engine can't compute it, it isn't here, it goes no further, it has yet to catch up, it has."""
 
     REFUSED = "FeatureSetRefused"
     NOT_READY = "FeaturesNotReady"
+    FAILED = "FeaturesFailed"
     WARMING = "FeaturesWarming"
     WARM = "Warm"
 
@@ -87,6 +90,7 @@ class Materializer:
         self._tell = tell
         # What a process before this one purged may still be in the file.
         self._scrub_at = steady()
+        self._again: dict[str, float] = {}
         self._told: tuple[frozenset[str], Mapping[str, Needed]] | None = None
         for digest, note in store.notes().items():
             self._take_up(digest, note)
@@ -104,6 +108,8 @@ class Materializer:
         course = self._courses.get(digest)
         if course is None:
             return self._refusals.get(digest, (Standing.NOT_READY, "it isn't computed here yet"))
+        if course.failure:
+            return Standing.FAILED, course.failure
         if not course.warm:
             return Standing.WARMING, f"{course.behind} records of {course.version.engine.document.stream} to go"
         return Standing.WARM, ""
@@ -132,13 +138,40 @@ class Materializer:
         more = False
         # Those that follow first: a new version that catches up makes nobody's values old.
         for course in sorted(self._courses.values(), key=lambda course: not course.warm):
-            more = course.step() or more
+            more = self._step(course, now) or more
         dirty = sum(course.version.dirty for course in self._courses.values())
         if now >= self._due or dirty >= MAX_DIRTY:
             self.commit()
             self._due = self._steady() + COMMIT_SECONDS
             self._tell_needed(now)
         return more
+
+    def _step(self, course: Course, now: float) -> bool:
+        """A bug that raises stops the one version that met it."""
+        digest = course.version.digest
+        if course.failure:
+            if now >= self._again.get(digest, now):
+                self._anew(digest)
+            return False
+        try:
+            return course.step()
+        except (OSError, SkerryError):
+            raise
+        except Exception as error:  # noqa: BLE001 - a bug that one version meets must not stop the others
+            _log.exception("a version of a feature set goes no further", digest=digest)
+            self._again[digest] = now + AGAIN_SECONDS
+            self._anew(digest, failure=f"{type(error).__name__}: {error}"[:300])
+            return False
+
+    def _anew(self, digest: str, failure: str = "") -> None:
+        """Go back to the last commit: the states in memory may be half changed. It is served as it is there."""
+        note = self._store.notes().get(digest)
+        counts = self._courses[digest].version.counts
+        if note is None:
+            note = VersionNote(self._sources.document(digest))
+        self._take_up(digest, note)
+        course = self._courses[digest]
+        course.failure, course.version.counts = failure, counts
 
     def commit(self) -> None:
         """Make durable what was applied, and write the dead letters that came of it. Raises as `step` does."""
@@ -202,6 +235,7 @@ class Materializer:
             _log.info("feature set dropped", digest=digest)
             self._store.drop(digest)
             self._courses = {other: course for other, course in self._courses.items() if other != digest}
+            self._again.pop(digest, None)
         for digest in found.begin:
             try:
                 document = self._sources.document(digest)

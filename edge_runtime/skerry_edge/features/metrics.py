@@ -14,6 +14,7 @@ _GAUGES: Mapping[str, tuple[str, Callable[[Course], float]]] = {
     "skerry_feature_entities": ("Entities of a feature set.", lambda course: course.version.entities),
     "skerry_feature_bytes": ("Bytes of a feature set's states.", lambda course: course.version.size),
     "skerry_feature_warm": ("1 if it has caught up with its stream once.", lambda course: course.warm),
+    "skerry_feature_failed": ("1 if it goes no further, by a bug that raises.", lambda course: bool(course.failure)),
     "skerry_feature_lag_records": ("Records that have yet to be applied.", lambda course: course.behind),
 }
 _COUNTERS: Mapping[str, tuple[str, Callable[[Course], int]]] = {

@@ -39,7 +39,7 @@ FIRST_MAP = 64 << 20
 MAX_MAP = 8 << 30
 MAX_VERSIONS = 256
 
-_NOTES = b"notes"
+NOTES = b"notes"
 # Of a meta page in LMDB 0.9: 16 bytes of page header and struct MDB_meta, with two MDB_db from byte 40 on.
 _META, _PAGE_SIZE_AT, _LAST_PAGE_AT = 152, 40, 136
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -86,7 +86,7 @@ class LmdbStore:
                 readahead=False,
             )
             self._env.reader_check()
-            self._notes = self._env.open_db(_NOTES)
+            self._notes = self._env.open_db(NOTES)
             self._databases = {digest: self._env.open_db(_name(digest)) for digest in self._digests()}
         except lmdb.Error as error:
             _refuse(error)

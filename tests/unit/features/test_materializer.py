@@ -13,7 +13,7 @@ from skerry_edge.events.reader import LogReader
 from skerry_edge.events.record import NewRecord
 from skerry_edge.events.settings import StreamSettings
 from skerry_edge.features.letters import LetterBox
-from skerry_edge.features.materializer import Materializer, Sources, Standing
+from skerry_edge.features.materializer import AGAIN_SECONDS, Materializer, Sources, Standing
 from skerry_edge.features.needs import DROP_AFTER, Needs, plan
 from skerry_edge.features.ports import StoreFullError
 from skerry_edge.features.store import LmdbStore
@@ -218,6 +218,39 @@ def test_a_full_disk_loses_nothing(site):
     assert values(features.find(DIGESTS[ONE]).read(["a"])) == present(2, 2)
     again = site.start()
     assert values(again.find(DIGESTS[ONE]).read(["a"])) == present(2, 2)
+
+
+class Poisoned(FakeEngine):
+    """Raises at a value that the others take."""
+
+    at = 13
+
+    def apply(self, events, states):
+        if any(json.loads(body).get("v") == self.at for body in events.bodies) and self.name == "one":
+            raise ZeroDivisionError("a bug")
+        return super().apply(events, states)
+
+
+def test_a_bug_stops_the_one_version_that_meets_it(site, monkeypatch):
+    site.compiled = lambda document: Poisoned(name=document.decode())
+    site.needed = {ONE, TWO}
+    site.add(("a", 1))
+    features = site.start()
+    site.follow(features)
+    site.add(("a", 13), ("a", 1))
+    for _ in range(3):
+        site.steady += 2
+        site.follow(features)
+    assert features.standing(DIGESTS[ONE]) == (Standing.FAILED, "ZeroDivisionError: a bug")
+    assert features.standing(DIGESTS[TWO]) == (Standing.WARM, "")
+    assert values(features.find(DIGESTS[ONE]).read(["a"])) == present(1, 1), "as of the last commit"
+    assert values(features.find(DIGESTS[TWO]).read(["a"])) == present(3, 15)
+    monkeypatch.setattr(Poisoned, "at", None)
+    site.steady += AGAIN_SECONDS
+    site.follow(features)
+    site.follow(features)
+    assert features.standing(DIGESTS[ONE])[0] is Standing.WARM
+    assert values(features.find(DIGESTS[ONE]).read(["a"])) == present(3, 15)
 
 
 def test_with_lmdb(tmp_path):
