@@ -53,7 +53,8 @@ class Ready:
 class Outgoing:
     """State of one log's upload. `key` tells it from all others on the node. Used by one thread at a time (`lock`)."""
 
-    def __init__(self, key: str, site: str, source: LogSource) -> None:
+    def __init__(self, key: str, site: str, source: LogSource, boot_id: str) -> None:
+        """`boot_id` is of this boot."""
         self.key = key
         self.lock = threading.Lock()
         self.source = source
@@ -65,6 +66,8 @@ class Outgoing:
         self.fenced = False
         self.again: tuple[Part, Range] | None = None
         self._site = site
+        self._boot_id = boot_id
+        self._known_end: int | None = None
         self._identity: LogIdentity | None = None
         self._head = FIRST_SEQ - 1
         self._segments: list[tuple[int, int]] = []
@@ -83,6 +86,15 @@ class Outgoing:
         return self._head
 
     @property
+    def known_end(self) -> int | None:
+        """The highest number that the store can have from this node; None until the log was opened in this boot.
+
+        That is the head as it was when it was first seen, or what was sent since. The head of now is no measure: a log
+        whose disk was restored grows past what the store had of it before.
+        """
+        return self._known_end
+
+    @property
     def log(self) -> LogName:
         """The log's name in the store, as of the last look, which found one."""
         assert self._identity is not None
@@ -98,11 +110,13 @@ class Outgoing:
             return False
         if self._identity is None or self._identity.epoch != identity.epoch:
             self.sent, self._head = noted(identity.epoch), FIRST_SEQ - 1
-            self.resend, self.again, self._since, self.fenced = [], None, {}, False
+            self.resend, self.again, self._since, self.fenced, self._known_end = [], None, {}, False, None
         self._identity = identity
         head = self.source.head(identity)
         if head is not None:
             self._head = head
+            if self._known_end is None and identity.boot_id == self._boot_id:
+                self._known_end = head
         self._segments = self.source.segments(self._head)
         found = self.ranges()
         self._since = {part: self._since.get(part, at) for part in found}
@@ -161,6 +175,12 @@ class Outgoing:
         fitted = fit(contents, max_bytes, lambda part: encode(part.batch(log)), newest=newest)
         self._learn(fitted)
         return Ready(log, fitted, batches)
+
+    def sending(self, part: Part, fitted: Fitted) -> None:
+        """It is on its way: if this breaks off, the store may have it."""
+        self.again = (part, fitted.cut.range)
+        if self._known_end is not None:
+            self._known_end = max(self._known_end, fitted.cut.last)
 
     def too_large(self, fitted: Fitted) -> None:
         """The smallest batch there can be is this large; the scheduler is to know it."""

@@ -216,7 +216,7 @@ class Uploader:
                     if len(data) > command.max_bytes and command.reserve:
                         item.too_large(ready.fitted)
                         return timedelta()
-                    item.again = (command.part, ready.fitted.cut.range)
+                    item.sending(command.part, ready.fitted)
                     outbox.upload(_key(ready), data)
                     size = len(data)
                     item.done(command.part, ready.fitted)
@@ -263,7 +263,8 @@ class Uploader:
         with self._lock:
             known = self._all
             self._all = {
-                key: known.get(key) or Outgoing(key, self._site, LogSource(path)) for key, path in folders.items()
+                key: known.get(key) or Outgoing(key, self._site, LogSource(path), self._boot_id)
+                for key, path in folders.items()
             }
             return self._all
 
@@ -300,12 +301,12 @@ class Uploader:
         ranges = None if identity is None else self._listed.get(identity.epoch)
         if identity is None or ranges is None:
             return
-        head = None if item.source.sealed else item.source.head(identity)
-        if head is not None and max(part.last for part in ranges) > head:
-            if identity.boot_id != self._boot_id:
+        if not item.source.sealed:
+            if item.known_end is None:
                 return  # kept until the log was opened in this boot
-            self._fence(item, identity)
-        else:
+            if max(part.last for part in ranges) > item.known_end:
+                self._fence(item, identity)
+        if not item.fenced:
             item.sent = item.sent.add(ranges)
         self._listed.pop(identity.epoch, None)
 

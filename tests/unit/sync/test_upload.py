@@ -502,10 +502,8 @@ def test_requests_to_other_nodes_and_for_what_was_never_sent_change_nothing(node
 # An older state of the disk comes back.
 
 
-def test_a_store_that_knows_more_than_the_disk_fences_the_log(node):
-    node.log.append(50)
-    node.drain()
-    objects = dict(node.outbox.objects)
+def put_back(node):
+    """An older state of the disk, its log opened by inference."""
     node.log.close()
     for path in node.log.folder.iterdir():
         if path.suffix == ".seg" and int(path.stem) > 20:
@@ -513,8 +511,20 @@ def test_a_store_that_knows_more_than_the_disk_fences_the_log(node):
     node.layout.uploaded.unlink()
     reopened = node.open("predictions")
     assert reopened.epoch == node.log.epoch
+    return reopened
+
+
+@pytest.mark.parametrize("grown", [0, 100])
+def test_a_store_that_knows_more_than_the_disk_fences_the_log(node, grown):
+    """However far it has grown since it was opened, before the store is asked."""
+    node.log.append(50)
+    node.drain()
+    objects = dict(node.outbox.objects)
+    reopened = put_back(node)
     reopened.append(2)
     node.restart()
+    node.uploader.queues()
+    reopened.append(grown)
     node.drain()
     assert node.outbox.objects == objects, "numbers that the store knows name other records now"
     assert json.loads(node.layout.fence.read_bytes())["predictions"]["epoch"] == node.log.epoch
@@ -530,12 +540,7 @@ def test_a_store_that_knows_more_than_the_disk_fences_the_log(node):
 def test_a_listing_that_cannot_be_judged_yet_is_kept_until_it_can(node):
     node.log.append(50)
     node.drain()
-    node.log.close()
-    for path in node.log.folder.iterdir():
-        if path.suffix == ".seg" and int(path.stem) > 20:
-            path.unlink()
-    node.layout.uploaded.unlink()
-    reopened = node.open("predictions")
+    reopened = put_back(node)
     reopened.append(2)
     note = reopened.folder / "log.json"
     of_this_boot = note.read_bytes()
