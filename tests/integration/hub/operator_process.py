@@ -15,6 +15,7 @@ from typing import Self
 
 import yaml
 
+from skerry_core.bundle.feature_inputs import FeatureBinding
 from skerry_core.bundle.folder import read_bundle, write_signature
 from skerry_core.bundle.package import package_model
 from skerry_core.bundle.publish import push
@@ -71,6 +72,7 @@ class HubOperator:
             "models",
             "modelreleases",
             "rolloutrings",
+            "featuresets",
             "syncpolicies",
             "trustpolicies",
             "quarantines",
@@ -124,12 +126,22 @@ class HubOperator:
         )
         self.skerry("TrustPolicy", "fleet", {"envelope": seal_policy(document, self.policy_key.private_pem)})
 
-    def bundle(self, model: str, version: str, *, signer: str | None = AUTHOR, signed_as: str | None = None):
-        """Package and sign a real model; unsigned without a signer."""
+    def bundle(
+        self,
+        model: str,
+        version: str,
+        *,
+        signer: str | None = AUTHOR,
+        signed_as: str | None = None,
+        features: tuple[FeatureBinding, ...] = (),
+    ):
+        """Package and sign a real model; unsigned without a signer. Nodes fill its input `x` from `features`."""
         folder = self.folder / f"bundle-{model}-{version}-{secrets.token_hex(3)}"
         file = self.folder / f"{folder.name}.onnx"
         file.write_bytes(good(nudge=int.from_bytes(os.urandom(2)) / 1e6))
-        package_model(file, folder, model=signed_as or model, version=version, created_at=datetime.now(UTC))
+        package_model(
+            file, folder, model=signed_as or model, version=version, created_at=datetime.now(UTC), features=features
+        )
         bundle = read_bundle(folder)
         if signer is not None:
             signature = sign_manifest(
