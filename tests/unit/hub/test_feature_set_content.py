@@ -2,12 +2,14 @@
 
 from contextlib import suppress
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skerry_api.v1alpha1.featureset import FeatureSetSpec
+from skerry_api.v1alpha1.featureset import FeatureSetEffective, FeatureSetSpec
 from skerry_core.canonical import canonical_json
 from skerry_core.errors import UserMustActError
 from skerry_core.features.definition import FeatureSetDocument, OnStale
@@ -15,6 +17,14 @@ from skerry_operator.hub.feature_set.check import publishable
 from skerry_operator.hub.feature_set.resolve import effective_set
 from skerry_operator.hub.feature_set.units import conversion
 from tests.unit.hub.feature_sets import FIELDS, feature, resolved, spec
+
+ROOT = Path(__file__).parents[3]
+EXAMPLES = [
+    one["spec"]
+    for path in (ROOT / "examples" / "featureset.yaml", ROOT / "tests" / "integration" / "crds" / "valid.yaml")
+    for one in yaml.safe_load_all(path.read_text())
+    if one["kind"] == "FeatureSet"
+]
 
 
 def refusal(wire):
@@ -64,6 +74,18 @@ def test_a_tumbling_window_is_one_pane():
 def test_an_embedding_is_as_long_as_its_field():
     [found] = resolved(spec(feature("shape", "EmbeddingMean", " spectrum"))).features
     assert found.length == 8
+
+
+@pytest.mark.parametrize("wire", EXAMPLES, ids=["example", "as full as it gets"])
+def test_what_is_said_is_published_whole(wire):
+    made = publishable("f", "presses", FeatureSetSpec.model_validate(wire))
+    # As the hub reads it back from the object's status.
+    again = FeatureSetEffective.model_validate(made.effective.to_wire())
+    assert again == made.effective
+    assert publishable("f", "presses", again).data == made.data
+    assert [each.name for each in made.document.features] == [each["name"] for each in wire["features"]]
+    for said, found in zip(wire["features"], made.document.to_wire()["features"], strict=True):
+        assert {**found, **said, "window": None} == {**found, "window": None}
 
 
 def test_what_was_resolved_resolves_to_itself():
