@@ -82,8 +82,8 @@ def apply(plan: Plan, events: RawEvents, states: MutableMapping[bytes, EntitySta
     evaluation = Evaluation(plan, normalized.fields, len(normalized.rows))
     columns = [evaluation.column(column) for column in plan.columns]
     rows = taken[np.array(normalized.rows, dtype=np.int64)]
-    numbers: dict[bytes, int] = {}
-    entity = np.array([numbers.setdefault(key, len(numbers)) for key in normalized.keys], dtype=np.int64)
+    numbers = {key: number for number, key in enumerate(dict.fromkeys(normalized.keys))}
+    entity = np.array(list(map(numbers.__getitem__, normalized.keys)), dtype=np.int64)
     for key in numbers:
         if key not in states:
             states[key] = EntityState.empty(plan)

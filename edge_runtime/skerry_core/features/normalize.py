@@ -131,23 +131,19 @@ class Normalizer:
         return Refusal(row, reason, names.get(path, path[:256]))
 
     def _keys(self, parts: Sequence[Sequence[Any]], rows: list[int], found: dict[int, Refusal]) -> list[bytes]:
-        parts = [_plain(values) for values in parts]
-        known: dict[tuple[Any, ...], bytes | str] = {}
-        keys = []
-        for at, key in enumerate(zip(*parts, strict=True)):
-            made = known.get(key)
-            if made is None:
-                try:
-                    made = entity_key(key)
-                except ValueError as error:
-                    made = str(error)
-                known[key] = made
-            if isinstance(made, str):
+        """Each row's key; where its parts are none, a fault is noted."""
+        together = list(zip(*map(_plain, parts), strict=True))
+        known: dict[tuple[Any, ...], bytes] = {}
+        wrong: dict[tuple[Any, ...], tuple[str, str]] = {}
+        for key in dict.fromkeys(together):
+            try:
+                known[key] = entity_key(key)
+            except ValueError as error:
                 missing = next((e.name for e, value in zip(self.entities, key, strict=True) if value is None), "")
-                found[at] = Refusal(rows[at], made, missing)
-                made = b""
-            keys.append(made)
-        return keys
+                known[key], wrong[key] = b"", (str(error), missing)
+        if wrong:
+            found.update((at, Refusal(rows[at], *wrong[key])) for at, key in enumerate(together) if key in wrong)
+        return list(map(known.__getitem__, together))
 
 
 def _plain(values: Sequence[Any]) -> Sequence[Any]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import IntFlag
 from typing import TypeAlias
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -30,8 +31,7 @@ class Flags(IntFlag):
     REDACTED = 8
 
 
-@dataclass(frozen=True, slots=True)
-class NewRecord:
+class NewRecord(msgspec.Struct, frozen=True, gc=False):
     """A record to append. `body` is one JSON object in UTF-8 of at most MAX_BODY bytes.
 
     `time` is when it happened, in microseconds since 1970 UTC, as its producer says (`received` if that says nothing);

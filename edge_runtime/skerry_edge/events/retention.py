@@ -1,7 +1,7 @@
 """What is done to closed segments: they expire by age, and bodies in them are redacted."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
@@ -172,5 +172,6 @@ class _Rewrite:
 def _blanked(salt: int, batch: ColumnBatch, chosen: frozenset[int]) -> bytearray:
     records = [NewRecord(record.body, record.time, record.received, record.flags) for record in batch.records()]
     for index in chosen:
-        records[index] = replace(records[index], body=BLANK, flags=records[index].flags | Flags.REDACTED)
+        record = records[index]
+        records[index] = NewRecord(BLANK, record.time, record.received, record.flags | Flags.REDACTED)
     return encode_block(salt, batch.first, batch.hlc.tolist(), Rows.of(records))

@@ -107,9 +107,8 @@ def _split_batch(body: bytes) -> list[bytes]:
 
 
 def _read_json(raw: bytes) -> Event:
-    value = json_shape.decode_value(raw)
     event = ordinary.read(raw)
-    return cloudevent.from_members(*json_shape.members(value, raw)) if event is None else event
+    return cloudevent.from_json(raw) if event is None else event
 
 
 def _read_lines(request: Request, stream: str) -> list[Event | Malformed]:
@@ -126,11 +125,10 @@ def _read_lines(request: Request, stream: str) -> list[Event | Malformed]:
         raise MalformedError("InvalidHeader", f"idempotency-key may have at most {_MAX_IDEMPOTENCY_KEY} characters")
 
     def read(line: bytes, number: int) -> Event:
-        value = json_shape.decode_value(line)
         event = ordinary.read(line)
         if event is not None:
             return event
-        values, members = json_shape.members(value, line)
+        values, members = json_shape.decode_object(line)
         if "specversion" in values:
             return cloudevent.from_members(values, members)
         made = f"{key}-{number}" if key else secrets.token_hex(16)

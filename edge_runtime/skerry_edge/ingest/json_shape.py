@@ -25,6 +25,18 @@ def decode_value(raw: bytes | memoryview) -> Any:
     """Decode any JSON value. Raises MalformedError `InvalidJson`, `TooDeep` or `TooManyValues`."""
     data = bytes(raw)
     _check_shape(data)
+    return decode_small(data)
+
+
+def is_small(data: bytes) -> bool:
+    """Whether decoding surely costs little: counting bytes is cheap and never too low."""
+    opening = data.count(b"[") + data.count(b"{")
+    # Every value is the first of its array or object, or follows a comma.
+    return opening <= MAX_DEPTH and data.count(b",") + opening < MAX_VALUES
+
+
+def decode_small(data: bytes) -> Any:
+    """As `decode_value`, of what is known to be small."""
     try:
         value = _decode(data)
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
@@ -36,11 +48,7 @@ def decode_value(raw: bytes | memoryview) -> Any:
 
 def decode_object(raw: bytes | memoryview) -> tuple[dict[str, Any], dict[str, msgspec.Raw]]:
     """Decode a JSON object: its members, and their bytes as they came. Raises MalformedError as `decode_value`."""
-    return members(decode_value(raw), raw)
-
-
-def members(value: Any, raw: bytes | memoryview) -> tuple[dict[str, Any], dict[str, msgspec.Raw]]:
-    """The same of a value that is decoded already. Raises MalformedError `NotAnObject`."""
+    value = decode_value(raw)
     if not isinstance(value, dict):
         raise MalformedError("NotAnObject", "an event must be a JSON object")
     return value, _decode_members(raw)
@@ -56,13 +64,11 @@ def _not_json(error: Exception) -> MalformedError:
 
 
 def _check_shape(data: bytes) -> None:
-    """Bound what decoding can cost. Counting bytes is cheap and never too low; only doubtful cases are looked into."""
-    opening = data.count(b"[") + data.count(b"{")
-    if opening <= MAX_DEPTH and data.count(b",") + opening < MAX_VALUES:
+    """Bound what decoding can cost; only doubtful cases are looked into."""
+    if is_small(data):
         return
     bare = _STRINGS.sub(b"", data)
     opening = bare.count(b"[") + bare.count(b"{")
-    # Every value is the first of its array or object, or follows a comma.
     if bare.count(b",") + opening >= MAX_VALUES:
         raise MalformedError("TooManyValues", f"an event may have at most {MAX_VALUES} values")
     brackets = bare.translate(None, delete=_ALL_BUT_BRACKETS)

@@ -1,4 +1,4 @@
-"""CloudEvents with no attributes but the specification's, read by a schema in a seventh of the time.
+"""CloudEvents with no attributes but the specification's, read by a schema in a sixth of the time.
 
 What comes out is what `cloudevent.from_members` makes of the same event, byte by byte. Whatever isn't clearly valid
 and ordinary is left to it, so that there is one place that says what is wrong with an event.
@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
 
-from skerry_edge.ingest import cloudevent
+from skerry_edge.ingest import cloudevent, json_shape
 from skerry_edge.ingest.cloudevent import Event
 from skerry_edge.ingest.errors import MalformedError
 from skerry_edge.ingest.limits import MAX_KEY_CHARACTERS
@@ -18,7 +18,6 @@ from skerry_edge.ingest.rfc3339 import parse_time
 
 # Sources, types, subjects, media types and seconds come again and again.
 _REMEMBERED = 4096
-_WHITE_SPACE = (b" ", b"\n", b"\r", b"\t")
 _NO_DATA = Raw()
 # `2026-01-31T12:00:00`
 _TO_SECONDS = 19
@@ -46,11 +45,17 @@ _encode = msgspec.json.Encoder().encode
 
 
 def read(raw: bytes) -> Event | None:
-    """The event of a JSON text that `json_shape.decode_value` took; None if it is none, or none of this kind."""
+    """The event of a JSON text; None if it is none, or none of this kind."""
+    if not json_shape.is_small(raw):
+        return None
     try:
         known = _decode(raw)
+        data = bytes(known.data)
+        if data:
+            # The schema has looked into all but the data; of two of them into neither.
+            _ = json_shape.decode_small(data if raw.count(b'"data"') == 1 and b"\\" not in raw else raw)
         time = None if known.time is UNSET else _micros(known.time)
-    except (msgspec.DecodeError, MalformedError):
+    except (msgspec.DecodeError, ValueError, RecursionError, MalformedError):
         return None
     subject = None if known.subject is UNSET else known.subject
     if not (
@@ -62,10 +67,8 @@ def read(raw: bytes) -> Event | None:
         and (known.dataschema is UNSET or _is_schema(known.dataschema))
     ):
         return None
-    if known.data is not _NO_DATA:
-        data = bytes(known.data)
-        if any(space in data for space in _WHITE_SPACE):
-            known.data = Raw(msgspec.json.format(data, indent=-1))
+    if b" " in data or b"\n" in data or b"\r" in data or b"\t" in data:
+        known.data = Raw(json_shape.compact(data))
     return Event(known.source, known.id, known.type, subject, time, _encode(known))
 
 

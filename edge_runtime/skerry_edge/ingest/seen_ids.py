@@ -12,8 +12,10 @@ import hashlib
 import secrets
 from array import array
 from collections import deque
+from collections.abc import Sequence
+from functools import lru_cache
 
-from skerry_edge.ingest.limits import MIN_IDS
+from skerry_edge.ingest.limits import MAX_PRODUCERS, MIN_IDS
 
 _GENERATIONS = 4
 _SMALLEST = 64
@@ -23,9 +25,16 @@ _KEY = secrets.token_bytes(16)
 
 def id_key(source: str, event_id: str, key: bytes = _KEY) -> int:
     """The 64-bit hash of a producer's id; never 0."""
+    whole = _begun(source, key).copy()
+    whole.update(event_id.encode())
+    return int.from_bytes(whole.digest(), "little") or 1
+
+
+@lru_cache(MAX_PRODUCERS)
+def _begun(source: str, key: bytes) -> "hashlib.blake2b":
+    """The hash of all that one producer's ids have in common."""
     head = source.encode()
-    digest = hashlib.blake2b(b"%d:%b%b" % (len(head), head, event_id.encode()), digest_size=8, key=key).digest()
-    return int.from_bytes(digest, "little") or 1
+    return hashlib.blake2b(b"%d:%b" % (len(head), head), digest_size=8, key=key)
 
 
 class _Table:
@@ -86,11 +95,21 @@ class SeenIds:
 
     def find(self, key: int, now: int) -> int | None:
         """The number that the id's event got; None if it is not known (any more)."""
+        return self.find_all((key,), now)[0]
+
+    def find_all(self, keys: Sequence[int | None], now: int) -> list[int | None]:
+        """The same of several; None of None."""
         self._drop_old(now)
-        for table in reversed(self._tables):
-            if (seq := table.get(key)) is not None:
-                return seq
-        return None
+        gets = [table.get for table in reversed(self._tables)]
+        found: list[int | None] = []
+        for key in keys:
+            seq = None
+            if key is not None:
+                for get in gets:
+                    if (seq := get(key)) is not None:
+                        break
+            found.append(seq)
+        return found
 
     def add(self, key: int, seq: int, now: int) -> None:
         """Remember an id."""

@@ -41,11 +41,11 @@ class Window:
         """Sort keys out; None is the key of an event that can't be known again. `settle` or `release` must follow."""
         claim = Claim()
         with self._lock:
-            for index, key in enumerate(keys):
+            for index, (key, seq) in enumerate(zip(keys, self._seen.find_all(keys, now), strict=True)):
                 if key is None:
                     claim.fresh.append(index)
                     claim.keys.append(None)
-                elif self._seen.find(key, now) is not None:
+                elif seq is not None:
                     claim.known.append(index)
                 elif (other := self._storing.get(key)) is None:
                     self._storing[key] = claim.done
