@@ -35,6 +35,7 @@ class FeatureStatus(StrEnum):
 class FeatureValue:
     """A feature of an entity. `event_time` is that of the newest event in it, `age_us` how long ago that is.
 
+    `events` is how many events count in its window.
     What is OUTSIDE_MAX_AGE still tells its value; what is NOT_FOUND has none, and no age.
     """
 
@@ -43,6 +44,7 @@ class FeatureValue:
     status: FeatureStatus
     age_us: int | None
     event_time: int | None
+    events: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,7 @@ def read(plan: Plan, state: EntityState | None, now_us: int) -> Reading:
     until = FOREVER
     values = []
     for feature in plan.features:
-        first, end, change = _bounds(plan, feature, now_us)
+        first, end, change = bounds(plan, feature, now_us)
         window = windows.get((feature.pane, first, end))
         if window is None:
             window = Window(plan.panes[feature.pane].slots, _within(state.panes[feature.pane], first, end))
@@ -77,8 +79,8 @@ def read(plan: Plan, state: EntityState | None, now_us: int) -> Reading:
     return Reading(tuple(values), until)
 
 
-def _bounds(plan: Plan, feature: FeaturePlan, now: int) -> tuple[int, int, int]:
-    """A window's first pane, the one after its last, and when they will be others."""
+def bounds(plan: Plan, feature: FeaturePlan, now: int) -> tuple[int, int, int]:
+    """At `now`, the numbers of a window's first pane and of the one after its last, and when they will be others."""
     length = plan.panes[feature.pane].length
     if feature.tumbling:
         over = now // feature.size
@@ -95,8 +97,9 @@ def _within(panes: dict[int, Pane], first: int, end: int) -> list[tuple[int, Pan
 def _read(feature: FeaturePlan, state: EntityState, window: Window, end: int, now: int) -> FeatureValue:
     name = feature.feature.name
     tally = window.merged(feature.slots[0])
+    count = 0
     if tally is not None:
-        newest = tally[1]
+        count, newest = tally
         value = value_of(feature, window, now)
     elif feature.feature.aggregation in _ZERO_IS_AN_ANSWER:
         before = _newest(state.panes[feature.pane], feature.slots[0], end)
@@ -107,7 +110,7 @@ def _read(feature: FeaturePlan, state: EntityState, window: Window, end: int, no
         return _nothing(name)
     age = max(0, now - newest)
     status = FeatureStatus.PRESENT if age <= feature.ttl else FeatureStatus.OUTSIDE_MAX_AGE
-    return FeatureValue(name, value, status, age, newest)
+    return FeatureValue(name, value, status, age, newest, count)
 
 
 def _newest(panes: dict[int, Pane], slot: int, end: int) -> int | None:

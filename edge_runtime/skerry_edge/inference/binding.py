@@ -17,7 +17,7 @@ import numpy as np
 from skerry_core.bundle.manifest import Manifest, TensorSpec
 from skerry_core.features.columns import Floats
 from skerry_core.features.definition import FeatureInput, FeatureSetDocument, OnRejected
-from skerry_edge.events.bodies import FeatureLineage
+from skerry_core.lineage.record import FeatureLineage
 from skerry_edge.features.version import EntityReading
 from skerry_edge.inference.backend import DTYPES, Tensor, Tensors
 from skerry_edge.inference.oip.codec import ENTITY, Inference
@@ -146,8 +146,9 @@ def _tensor(vector: Floats, spec: TensorSpec, rows: int) -> Tensor:
 def _lineage(
     binding: FeatureInput, document: FeatureSetDocument, reading: EntityReading, stale: tuple[str, ...]
 ) -> FeatureLineage:
-    newest = {value.name: value.event_time for value in reading.computed.values}
-    ages = (None if (at := newest[name]) is None else max(reading.now - at, 0) for name in binding.features)
+    values = {value.name: value for value in reading.computed.values}
+    used = [values[name] for name in binding.features]
+    ages = (None if value.event_time is None else max(reading.now - value.event_time, 0) for value in used)
     return FeatureLineage(
         input=binding.input,
         set=f"{document.namespace}/{document.name}",
@@ -158,4 +159,5 @@ def _lineage(
         since=reading.since,
         ages=tuple(None if age is None else age // 1000 for age in ages),
         stale=stale,
+        events=tuple(value.events for value in used),
     )

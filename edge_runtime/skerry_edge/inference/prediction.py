@@ -5,10 +5,11 @@ import threading
 import time
 from collections import Counter
 from http import HTTPStatus
+from importlib.metadata import version
 
 import msgspec
 
-from skerry_edge.events.bodies import PairRecord, Prediction
+from skerry_core.lineage.record import PairRecord, Prediction
 from skerry_edge.events.log import StreamLog
 from skerry_edge.events.record import NewRecord
 from skerry_edge.inference import guardrails
@@ -21,6 +22,8 @@ from skerry_edge.inference.metrics import Metrics
 from skerry_edge.inference.oip.codec import Inference, decode_request, encode_response
 from skerry_edge.inference.oip.errors import ProtocolError
 from skerry_edge.inference.routing import Route
+
+_RUNTIME = f"skerry {version('skerry')} onnxruntime {version('onnxruntime')}"
 
 
 class Predictor:
@@ -124,6 +127,7 @@ class Predictor:
                 entity=dict(filled.entity),
                 features=filled.lineage,
                 given=filled.given,
+                runtime=_RUNTIME,
             )
         )
         now = time.time_ns() // 1000

@@ -38,6 +38,7 @@ from skerry_edge.inference.status_service import StatusService, plain_error
 from skerry_edge.inference.store_folder import StoreFolder
 from skerry_edge.inference.workers import Workers
 from skerry_edge.ingest.ingest import Ingest
+from skerry_edge.lineage.node import NodeLineage
 from skerry_edge.telemetry.error_classes import ErrorClasses
 
 HOST = "0.0.0.0"  # noqa: S104 - a pod's address isn't known beforehand
@@ -95,7 +96,10 @@ async def serve(config: Config, errors: ErrorClasses) -> None:
     bodies = BodyBudget()
     oip = HttpServer(OipService(routes, predictor, workers, metrics, ready).handle, error_body, bodies)
     reporter = Reporter(config.site, config.node, activator, predictor, logs, store)
-    status = StatusService(reporter, metrics, alive=lambda: activator.alive, ready=ready, features=features)
+    lineage = NodeLineage(config.site, config.node, state / "log", store.blob)
+    status = StatusService(
+        reporter, metrics, alive=lambda: activator.alive, ready=ready, features=features, lineage=lineage
+    )
     own = HttpServer(status.handle, plain_error, bodies)
     policy = SitePolicy(
         config.store / "blobs",

@@ -5,13 +5,18 @@ from collections.abc import Callable
 from http import HTTPStatus
 from urllib.parse import unquote
 
+import msgspec
+
+from skerry_core.errors import SkerryError
 from skerry_edge.features.features import Features
 from skerry_edge.http.message import Request, Response
 from skerry_edge.inference.features import entity_features
 from skerry_edge.inference.metrics import CONTENT_TYPE, Metrics
 from skerry_edge.inference.report import Reporter
+from skerry_edge.lineage.node import NodeLineage, PredictionNotFoundError
 
 _FEATURES = "/v1/features/"
+_PREDICTIONS = "/v1/predictions/"
 _SET_AND_ENTITY = 3
 _TEXT = "text/plain; charset=utf-8"
 
@@ -32,12 +37,16 @@ class StatusService:
         alive: Callable[[], bool],
         ready: Callable[[], bool],
         features: Features | None = None,
+        lineage: NodeLineage | None = None,
     ) -> None:
         self._reporter = reporter
         self._metrics = metrics
         self._alive = alive
         self._ready = ready
         self._features = features
+        self._lineage = lineage
+        # Looking through a log takes a core and a disk, so it is done for one at a time.
+        self._explaining = asyncio.Lock()
 
     async def handle(self, request: Request) -> Response:  # noqa: PLR0911 - one for each path
         """Answer any request."""
@@ -60,8 +69,24 @@ class StatusService:
                 if len(parts) >= _SET_AND_ENTITY:
                     return entity_features(self._features, parts[0], parts[1], tuple(parts[2:]))
                 return plain_error(HTTPStatus.NOT_FOUND, "say /v1/features/{namespace}/{set}/{entity}")
+            case path if path.startswith(_PREDICTIONS) and self._lineage is not None:
+                return await self._explain(self._lineage, unquote(path.removeprefix(_PREDICTIONS)))
             case _:
                 return plain_error(HTTPStatus.NOT_FOUND, "no such path")
+
+    async def _explain(self, lineage: NodeLineage, prediction: str) -> Response:
+        if self._explaining.locked():
+            return plain_error(HTTPStatus.SERVICE_UNAVAILABLE, "another prediction is just being explained")
+        async with self._explaining:
+            try:
+                found = await asyncio.to_thread(lineage.explain, prediction)
+            except PredictionNotFoundError as error:
+                return plain_error(HTTPStatus.NOT_FOUND, str(error))
+            except SkerryError as error:
+                return plain_error(HTTPStatus.BAD_REQUEST, str(error))
+            except OSError as error:
+                return plain_error(HTTPStatus.SERVICE_UNAVAILABLE, f"the log can't be read: {error}")
+        return Response(HTTPStatus.OK, msgspec.json.encode(found))
 
 
 def _probe(holds: bool) -> Response:  # noqa: FBT001 - it is the whole question

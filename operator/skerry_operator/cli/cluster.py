@@ -45,6 +45,18 @@ class Cluster:
 
 def connect(context: str = "") -> Cluster:
     """Reach the cluster of a context, asking nothing of it yet; UserMustActError `NoKubeconfig` if there is none."""
+    configuration, chosen = configured(context)
+    ca_file = configuration.ssl_ca_cert
+    return Cluster(
+        api=RestKube(configuration),
+        namespace=chosen["context"].get("namespace") or "default",
+        server=configuration.host,
+        ca_pem=Path(ca_file).read_text() if ca_file else "",
+    )
+
+
+def configured(context: str = "") -> tuple[Configuration, dict[str, Any]]:
+    """A context's client configuration and its entry in the kubeconfig; raises as `connect` does."""
     configuration = Configuration()
     try:
         load_kube_config(context=context or None, client_configuration=configuration)  # type: ignore[no-untyped-call]
@@ -54,10 +66,4 @@ def connect(context: str = "") -> Cluster:
             "NoKubeconfig", f"no cluster to talk to: {error}; set KUBECONFIG or --context"
         ) from error
     chosen: dict[str, Any] = next((each for each in contexts if each["name"] == context), current)
-    ca_file = configuration.ssl_ca_cert
-    return Cluster(
-        api=RestKube(configuration),
-        namespace=chosen["context"].get("namespace") or "default",
-        server=configuration.host,
-        ca_pem=Path(ca_file).read_text() if ca_file else "",
-    )
+    return configuration, chosen

@@ -27,6 +27,7 @@ COMMANDS = {
     "watch": DeferredCommand(f"{_CLI}.watch:watch", "Follow a release through its rings until it is decided."),
     "rollback": DeferredCommand(f"{_CLI}.rollback:rollback", "Take the release that goes out, or is approved, back."),
     "query": DeferredCommand(f"{_CLI}.query:query", "Ask the hub's tables of events and predictions in SQL."),
+    "explain": DeferredCommand(f"{_CLI}.explain:explain", "Tell how a prediction came about, down to its events."),
     "crds": DeferredCommand(f"{_CLI}.crds:crds", "Write the CustomResourceDefinitions, one YAML file a kind."),
 }
 

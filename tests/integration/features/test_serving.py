@@ -77,6 +77,15 @@ def test_features_from_events_to_answers(node):
     assert post(node, 3, "wrong") == 200
     node.wait(lambda: infer(node, "press-7")[0] == 200)
     node.wait(lambda: infer(node, "press-7")[1]["outputs"][0]["data"] == pytest.approx(SCORES))
+    answered = infer(node, "press-7")[1]["parameters"]["prediction_id"]
+    # Its record is durable within 50 ms.
+    _, explained = node.wait(
+        lambda: (found := node.get(f"/v1/predictions/{answered}", status=True))[0] == 200 and found
+    )
+    (filled,) = json.loads(explained)["inputs"]
+    assert [each["id"].rpartition("/")[2] for each in filled["events"]] == ["2", "1"]
+    assert [(each["counted"], each["found"]) for each in filled["features"]] == [(2, 2)] * 4
+    assert [each["value"] for each in filled["features"]] == [2.0, 6.5, 4.0, 3.25]
     shown = json.loads(node.get("/v1/features/plant/presses/press-7", status=True)[1])
     assert [each["status"] for each in shown["versions"][0]["features"]] == ["PRESENT"] * 4
     metrics = node.get("/metrics", status=True)[1].decode()

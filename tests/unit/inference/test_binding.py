@@ -13,7 +13,7 @@ from skerry_core.errors import SkerryError
 from skerry_core.features.apply import RawEvents
 from skerry_core.features.definition import FeatureInput, FeatureSetRef
 from skerry_core.features.plan import compile_set
-from skerry_edge.events.bodies import Prediction
+from skerry_core.lineage.record import Prediction
 from skerry_edge.events.follow import Place
 from skerry_edge.features.engine import CoreEngine, compiled
 from skerry_edge.features.materializer import Standing

@@ -1,0 +1,91 @@
+"""What is always written of an answered request, and the id by which it is found again."""
+
+from dataclasses import dataclass
+
+import msgspec
+
+from skerry_core.batch.contents import MAX_SEQ
+from skerry_core.errors import UserMustActError
+
+MAX_ID = 512
+_PARTS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class RecordId:
+    """A record's identity wherever it is: number `seq` of the log `epoch` on a node. As text, `site/node/epoch/seq`."""
+
+    site: str
+    node: str
+    epoch: str
+    seq: int
+
+    @classmethod
+    def parse(cls, text: str) -> "RecordId":
+        """UserMustActError `IdInvalid` for what is none."""
+        parts = text.split("/") if len(text) <= MAX_ID else []
+        if len(parts) != _PARTS or not all(parts) or not (parts[3].isascii() and parts[3].isdecimal()):
+            raise UserMustActError("IdInvalid", f"{text[:100]!r} is no prediction id: those are SITE/NODE/EPOCH/NUMBER")
+        seq = int(parts[3])
+        if not 0 < seq <= MAX_SEQ:
+            raise UserMustActError("IdInvalid", f"{parts[3]} is no record's number")
+        return cls(parts[0], parts[1], parts[2], seq)
+
+    def __str__(self) -> str:
+        return f"{self.site}/{self.node}/{self.epoch}/{self.seq}"
+
+
+class PairRecord(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The other side of a canary request; latencies in seconds, `error` the guardrail that tripped."""
+
+    champion: str
+    challenger: str
+    champion_latency: float
+    challenger_latency: float | None = None
+    rows: int = 0
+    disagreements: int = 0
+    error: str = ""
+
+
+class FeatureLineage(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What filled one model input: a version of a feature set, as it was when events up to `seq` were in it.
+
+    `set` is its namespace and name, `digest` the first 12 hex digits of its document's, `epoch` and `seq` name a record
+    of its stream's log here. `ages` are in ms, in the order of the manifest's features, None where there was no event;
+    `stale` are those that gave their default instead, and `events` how many events counted in each one's window.
+    `since` is where the longest window began (µs since 1970).
+    """
+
+    input: str
+    set: str
+    version: str
+    digest: str
+    epoch: str
+    seq: int
+    since: int
+    ages: tuple[int | None, ...] = ()
+    stale: tuple[str, ...] = ()
+    events: tuple[int, ...] = ()
+
+
+class Prediction(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One answered request: a record of the stream `predictions`, whose time is when the answer went out.
+
+    `digest` is the release whose answer went out; `latency` is the time in seconds its model ran. `entity` is whom the
+    request was about, by the names of the feature sets' entities, and `features` what was filled in for it; `given` are
+    inputs that the client gave instead. `runtime` names what ran it, with versions.
+    """
+
+    request: str
+    namespace: str
+    model: str
+    version: str
+    digest: str
+    variant: str
+    latency: float
+    rows: int
+    pair: PairRecord | None = None
+    entity: dict[str, str] = {}
+    features: tuple[FeatureLineage, ...] = ()
+    given: tuple[str, ...] = ()
+    runtime: str = ""

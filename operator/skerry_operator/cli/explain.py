@@ -1,0 +1,89 @@
+"""`skerry explain`: one prediction, down to the events behind it, from a node or from the hub's tables."""
+
+from http import HTTPStatus
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import quote
+
+import msgspec
+import typer
+
+from skerry_api.kinds import RUNTIME_NAMESPACE
+from skerry_core.errors import UserMustActError, WaitError
+from skerry_core.lineage.explanation import Explanation
+from skerry_core.lineage.record import RecordId
+from skerry_operator.cli import cluster
+from skerry_operator.cli.explanation_text import lines
+from skerry_operator.kube.resources import PODS
+from skerry_operator.site.names import EVIDENCE_PORT, RUNTIME_LABELS
+
+
+def explain(
+    prediction: Annotated[str, typer.Argument(metavar="ID", help="The `prediction_id` of an answer.")],
+    *,
+    node: Annotated[
+        bool, typer.Option("--node", help="Ask the node that answered, through its site's cluster (--context).")
+    ] = False,
+    volume: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True, file_okay=False, help="Read a node's volume (/var/lib/skerry), with nothing running."
+        ),
+    ] = None,
+    context: cluster.Context = "",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Tell how a prediction came about: model, features with their ages, and the events in their windows."""
+    wanted = RecordId.parse(prediction)
+    if volume is not None:
+        found = _from_volume(volume, prediction)
+    elif node:
+        found = _from_node(wanted, context)
+    else:
+        raise typer.BadParameter("say where to look: --node or --volume")
+    if as_json:
+        typer.echo(msgspec.json.encode(found).decode())
+    else:
+        for line in lines(found):
+            typer.echo(line)
+
+
+def _from_volume(volume: Path, prediction: str) -> Explanation:
+    try:
+        # The node's own code is an extra; hub and node don't import each other.
+        offline = import_module("skerry_edge.lineage.offline")
+    except ImportError as error:
+        raise UserMustActError(
+            "ExtraMissing", f"{error.name} is not installed, which reads a node's logs: pip install 'skerry[edge]'"
+        ) from error
+    found: Explanation = offline.explain_on_volume(volume, prediction)
+    return found
+
+
+def _from_node(wanted: RecordId, context: str) -> Explanation:
+    site = cluster.connect(context)
+    labels = ",".join(f"{name}={value}" for name, value in RUNTIME_LABELS.items())
+    pods = site.api.list(PODS, RUNTIME_NAMESPACE, labels).items
+    names = [pod["metadata"]["name"] for pod in pods if pod["spec"].get("nodeName") == wanted.node]
+    if not names:
+        raise UserMustActError(
+            "NodeNotFound",
+            f"no runtime runs on a node {wanted.node!r} of this cluster, which has to be that of site {wanted.site} "
+            "(--context says which); the hub's tables may have the prediction, too (--store)",
+        )
+    # A module of its own, since the client's generated API takes a while to import.
+    from skerry_operator.kube.port_forward import get_from_pod  # noqa: PLC0415
+
+    configuration, _ = cluster.configured(context)
+    path = f"/v1/predictions/{quote(str(wanted))}"
+    status, data = get_from_pod(configuration, RUNTIME_NAMESPACE, names[0], EVIDENCE_PORT, path)
+    if status is HTTPStatus.OK:
+        try:
+            return msgspec.json.decode(data, type=Explanation)
+        except msgspec.DecodeError as error:
+            raise WaitError("NodeOfAnotherVersion", f"node {wanted.node} answers in other terms: {error}") from error
+    why = data.decode(errors="replace").strip()
+    if status is HTTPStatus.NOT_FOUND:
+        raise UserMustActError("PredictionNotFound", why)
+    raise WaitError("NodeRefused", f"node {wanted.node}: HTTP {status.value}: {why}")

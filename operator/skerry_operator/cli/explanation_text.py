@@ -1,0 +1,90 @@
+"""An explanation as lines for people. Pure."""
+
+from collections.abc import Iterator, Sequence
+from itertools import zip_longest
+
+from skerry_core.features.values import Value
+from skerry_core.lineage.explanation import Explanation, FeatureTold, InputTold, PairTold
+from skerry_operator.cli.cells import short
+
+# A terminal's worth; --json has as many as were told.
+SHOWN_EVENTS = 20
+
+
+def lines(told: Explanation) -> Iterator[str]:
+    """The whole explanation, without line ends."""
+    yield f"prediction  {told.id}"
+    yield f"answered    {told.time}, request {told.request}, {told.rows} row{'' if told.rows == 1 else 's'}"
+    yield f"model       {told.namespace}/{told.model} {told.version} ({told.variant}), {_ms(told.latency_seconds)}"
+    yield f"release     {told.release}{f', made {told.model_created}' if told.model_created else ''}"
+    if told.runtime:
+        yield f"runtime     {told.runtime}"
+    if told.entity:
+        yield f"about       {', '.join(f'{name} {part}' for name, part in told.entity.items())}"
+    if told.given:
+        yield f"given       by the client: {', '.join(told.given)}"
+    if told.pair is not None:
+        yield from _pair(told.pair)
+    for note in told.notes:
+        yield f"note        {note}"
+    for filled in told.inputs:
+        yield ""
+        yield from _input(filled)
+
+
+def _pair(pair: PairTold) -> Iterator[str]:
+    yield (
+        f"canary      {short(pair.champion)} against {short(pair.challenger)}: "
+        f"{pair.disagreements} of {pair.rows} rows differ, "
+        f"{_ms(pair.champion_latency_seconds)} against {_ms(pair.challenger_latency_seconds)}"
+        f"{f', {pair.error}' if pair.error else ''}"
+    )
+
+
+def _input(filled: InputTold) -> Iterator[str]:
+    schema = "" if filled.schema_version is None else f", schema {filled.schema_version}"
+    yield f"input {filled.input}: {filled.set} {filled.version} ({filled.digest}{schema})"
+    yield f"  data window {filled.since} to {filled.until or '-'}, with events up to {filled.applied or 'none'}"
+    header = ("FEATURE", "STATUS", "AGE", "VALUE", "EVENTS", "WINDOW")
+    yield from _table([header, *(_feature(each) for each in filled.features)])
+    for note in filled.notes:
+        yield f"  note: {note}"
+    if not filled.events:
+        return
+    plural = "" if filled.events_found == 1 else "s"
+    yield f"  {filled.events_found} event{plural} of {filled.stream}, the newest first:"
+    shown = filled.events[:SHOWN_EVENTS]
+    yield from _table([(each.time, each.id, ", ".join(each.features)) for each in shown])
+    if filled.events_found > len(shown):
+        yield f"  … and {filled.events_found - len(shown)} more: --json has up to {len(filled.events)}"
+
+
+def _feature(told: FeatureTold) -> tuple[str, ...]:
+    events = "-"
+    if told.counted is not None:
+        events = str(told.counted) if told.found in {None, told.counted} else f"{told.found} kept of {told.counted}"
+    return (
+        told.name,
+        told.status,
+        "-" if told.age_seconds is None else f"{told.age_seconds:.1f} s",
+        _value(told.value),
+        events,
+        f"{told.window_start} to {told.window_end}" if told.window_start else "-",
+    )
+
+
+def _ms(seconds: float | None) -> str:
+    return "-" if seconds is None else f"{seconds * 1e3:.3g} ms"
+
+
+def _value(value: Value | None) -> str:
+    if value is None:
+        return "-"
+    numbers = value if isinstance(value, tuple) else (value,)
+    return " ".join(f"{number:.6g}" for number in numbers)
+
+
+def _table(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
+    widths = [max(map(len, column)) for column in zip_longest(*rows, fillvalue="")]
+    for row in rows:
+        yield ("  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))).rstrip()
