@@ -9,6 +9,7 @@ from skerry_core.errors import UserMustActError
 DEFAULT_ROOT = "/var/lib/skerry"
 DEFAULT_TRUST_DIR = "/etc/skerry/trust"
 DEFAULT_MQTT_DIR = "/etc/skerry/mqtt"
+DEFAULT_PRODUCERS_DIR = "/etc/skerry/producers"
 _MAX_PORT = 65535
 
 
@@ -16,7 +17,8 @@ _MAX_PORT = 65535
 class Config:
     """Names, folders and ports; the trust folder holds trusted_root.json, policy.pub and hub.pub.
 
-    The MQTT folder has the files of the site's broker (see `skerry_edge.ingest.mqtt.broker`), or isn't there.
+    The MQTT folder has the files of the site's broker (see `skerry_edge.ingest.mqtt.broker`), that of producers says
+    who may send events (`skerry_edge.ingest.producers`); neither need be there.
     """
 
     site: str
@@ -24,6 +26,7 @@ class Config:
     root: Path = Path(DEFAULT_ROOT)
     trust_dir: Path = Path(DEFAULT_TRUST_DIR)
     mqtt_dir: Path = Path(DEFAULT_MQTT_DIR)
+    producers_dir: Path = Path(DEFAULT_PRODUCERS_DIR)
     http_port: int = 8080
     status_port: int = 8081
     events_port: int = 8083
@@ -46,6 +49,7 @@ def from_environment(environment: Mapping[str, str]) -> Config:
         root=Path(environment.get("SKERRY_ROOT", DEFAULT_ROOT)),
         trust_dir=Path(environment.get("SKERRY_TRUST_DIR", DEFAULT_TRUST_DIR)),
         mqtt_dir=Path(environment.get("SKERRY_MQTT_DIR", DEFAULT_MQTT_DIR)),
+        producers_dir=Path(environment.get("SKERRY_PRODUCERS_DIR", DEFAULT_PRODUCERS_DIR)),
         http_port=_port(environment, "SKERRY_HTTP_PORT", 8080),
         status_port=_port(environment, "SKERRY_STATUS_PORT", 8081),
         events_port=_port(environment, "SKERRY_EVENTS_PORT", 8083),

@@ -112,6 +112,7 @@ async def serve(config: Config, errors: ErrorClasses) -> None:
         logs=logs,
         state=state,
         broker=config.mqtt_dir,
+        producers=config.producers_dir,
         policy=policy.current,
         registry=metrics.registry,
     )

@@ -22,6 +22,7 @@ from skerry_edge.ingest.limits import MAX_HELD_BYTES, MAX_REQUEST_BYTES
 from skerry_edge.ingest.metrics import IngestMetrics
 from skerry_edge.ingest.mqtt.subscribers import Subscribers
 from skerry_edge.ingest.node_time import NodeTime
+from skerry_edge.ingest.producers_keeper import ProducersKeeper
 from skerry_edge.ingest.redaction import Redactor
 from skerry_edge.ingest.service import EventService, error_body
 from skerry_edge.ingest.streams import Streams
@@ -54,11 +55,12 @@ class Ingest:
         logs: EventLogs,
         state: Path,
         broker: Path,
+        producers: Path,
         policy: Callable[[], SyncPolicyDocument],
         registry: CollectorRegistry,
         clock: Callable[[], int] = wall_micros,
     ) -> None:
-        """`state` is the folder that only this process writes, `broker` that of the broker's files.
+        """`state` is the folder that only this process writes, `broker` and `producers` those of files about these.
 
         `policy` gives the SyncPolicy in force, and is asked about once a second.
         """
@@ -72,7 +74,8 @@ class Ingest:
         self._streams = Streams(MeasuredLogs(logs, registry, clock), node_time, time.monotonic)
         self._subscribers = Subscribers(broker, site, node, intake=intake, metrics=metrics, clock=clock)
         self._workers = Workers("ingest", threads=_THREADS, pending=_MAX_PENDING)
-        service = EventService(self._streams, intake, self._workers, metrics)
+        self._producers = ProducersKeeper(producers, state / "producers.json")
+        service = EventService(self._streams, intake, self._workers, metrics, self._producers.admit)
         # A budget of its own: bodies of events never take room from those of inference.
         self._server = HttpServer(service.handle, error_body, BodyBudget(MAX_HELD_BYTES), max_body=MAX_REQUEST_BYTES)
         self.port: int | None = None
@@ -122,6 +125,7 @@ class Ingest:
             self._stopping.wait(_TICK_SECONDS)
 
     def _tick(self) -> None:
+        self._producers.look()
         policy = self._policy()
         if policy is not self._applied and self._apply(policy):
             self._applied = policy

@@ -2,13 +2,13 @@
 
 Answers 200 with `accepted`, `duplicates`, `rejected` (index, reason, message), `logEpoch`, `first` and `last` when at
 least one event is durable (or the request had none); 400 with the same if every event was malformed, 413 if every one
-was too large. Other answers have `error` (one word) and `message`: 404 with the streams that there are, 405, 413, 415,
-429 and 503 with `retry-after`, 507 if disk or stream is full.
+was too large. Other answers have `error` (one word) and `message`: 401 and 403 where producers are known (`producers`),
+404 with the streams that there are, 405, 413, 415, 429 and 503 with `retry-after`, 507 if disk or stream is full.
 """
 
 import asyncio
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import unquote
@@ -45,7 +45,16 @@ def error_body(status: HTTPStatus, message: str) -> Response:
 class EventService:
     """Answers in the event loop; parsing and storing run in workers of their own, so that inference never waits."""
 
-    def __init__(self, streams: Streams, intake: Intake, workers: Workers, metrics: IngestMetrics) -> None:
+    def __init__(
+        self,
+        streams: Streams,
+        intake: Intake,
+        workers: Workers,
+        metrics: IngestMetrics,
+        admit: Callable[[str, str | None], None],
+    ) -> None:
+        """`admit` is given a stream's name and the header `authorization`, and raises RefusedError to refuse."""
+        self._admit = admit
         self._streams = streams
         self._intake = intake
         self._workers = workers
@@ -64,6 +73,7 @@ class EventService:
             case ["v1", "streams", name, "events"]:
                 if request.method != "POST":
                     raise RefusedError(HTTPStatus.METHOD_NOT_ALLOWED, "MethodNotAllowed", "use POST")
+                self._admit(name, request.headers.get("authorization"))
                 stream = self._streams.find(name)
             case _:
                 raise RefusedError(HTTPStatus.NOT_FOUND, "NoSuchPath", "events go to /v1/streams/NAME/events")
@@ -110,6 +120,8 @@ def _answer(outcome: Outcome, epoch: str) -> Response:
 
 def _error(error: RefusedError) -> Response:
     headers = {"retry-after": str(max(1, math.ceil(error.retry_after)))} if error.retry_after is not None else {}
+    if error.status is HTTPStatus.UNAUTHORIZED:
+        headers["www-authenticate"] = "Bearer"
     return Response(error.status, _encode({"error": error.reason, "message": str(error)}), headers=headers)
 
 

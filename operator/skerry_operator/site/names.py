@@ -7,6 +7,7 @@ EVENTS_SERVICE = "skerry-events"
 TRUST = "skerry-trust"
 LINK = "skerry-link"
 MQTT = "skerry-mqtt"
+PRODUCERS = "skerry-producers"
 OTLP = "skerry-otlp"
 SALT = "skerry-salt"
 RUNTIME_LABELS = {"app.kubernetes.io/name": RUNTIME, "app.kubernetes.io/part-of": "skerry"}

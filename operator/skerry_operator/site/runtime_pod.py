@@ -18,6 +18,7 @@ from skerry_operator.site.names import (
     LINK,
     MQTT,
     OTLP,
+    PRODUCERS,
     RUNTIME,
     RUNTIME_LABELS,
     SALT,
@@ -31,6 +32,7 @@ _UID = 65532
 _ROOT = "/var/lib/skerry"
 _TRUST_DIR = "/etc/skerry/trust"
 _MQTT_DIR = "/etc/skerry/mqtt"
+_PRODUCERS_DIR = "/etc/skerry/producers"
 _SALT_DIR = "/etc/skerry/salt"
 _TOKEN_DIR = "/var/run/secrets/kubernetes.io/serviceaccount"  # noqa: S105 - a path
 _FOLDERS = ("store", "inference", "sync")
@@ -141,7 +143,11 @@ def _inference(site: str, template: RuntimeTemplate) -> KubeObject:
         "image": template.image,
         "imagePullPolicy": "IfNotPresent",
         "command": ["python", "-m", "skerry_edge.inference"],
-        "env": [*_environment(site), {"name": "SKERRY_MQTT_DIR", "value": _MQTT_DIR}],
+        "env": [
+            *_environment(site),
+            {"name": "SKERRY_MQTT_DIR", "value": _MQTT_DIR},
+            {"name": "SKERRY_PRODUCERS_DIR", "value": _PRODUCERS_DIR},
+        ],
         "ports": [
             {"name": "http", "containerPort": INFERENCE_PORT, "protocol": "TCP"},
             {"name": "evidence", "containerPort": EVIDENCE_PORT, "protocol": "TCP"},
@@ -159,6 +165,7 @@ def _inference(site: str, template: RuntimeTemplate) -> KubeObject:
             _folder("inference"),
             _mount("trust", _TRUST_DIR, read_only=True),
             _mount("mqtt", _MQTT_DIR, read_only=True),
+            _mount("producers", _PRODUCERS_DIR, read_only=True),
             _mount("tmp", "/tmp"),  # noqa: S108 - an emptyDir of this pod
         ],
     }
@@ -200,6 +207,8 @@ def _volumes() -> list[KubeObject]:
         {"name": "trust", "configMap": {"name": TRUST}},
         # The site's broker, if it has one; what changes in it is taken up without a restart.
         {"name": "mqtt", "secret": {"secretName": MQTT, "optional": True}},
+        # Who may send events, if this site wants to know; taken up in the same way.
+        {"name": "producers", "secret": {"secretName": PRODUCERS, "optional": True}},
         # Optional: nodes keep a copy, and a Secret that was deleted must keep no pod from starting.
         {"name": "salt", "secret": {"secretName": SALT, "optional": True}},
         {"name": "tmp", "emptyDir": {"sizeLimit": "64Mi"}},

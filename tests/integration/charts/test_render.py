@@ -5,7 +5,8 @@ import json
 import pytest
 import yaml
 
-from skerry_operator.site.names import MQTT, OTLP
+from skerry_edge.ingest.producers import read_producers
+from skerry_operator.site.names import MQTT, OTLP, PRODUCERS
 from tests.cluster.lab import LabError
 from tests.integration.charts.rendering import CHARTS, HUB, SITE
 
@@ -69,6 +70,12 @@ def test_images_come_from_the_registry_that_is_given(render, chart, values):
         ("skerry-site", SITE, "--set=bootstrap.token=abc", "bootstrap/token"),
         ("skerry-site", SITE, "--set=runtime.allowedImages={a b}", "runtime/allowedImages"),
         ("skerry-site", SITE, "--set=events.mqtt.url=tcp://broker", "events/mqtt/url"),
+        (
+            "skerry-site",
+            SITE,
+            '--set-json=events.producers=[{"name":"a","token":"short","streams":[]}]',
+            "events/producers",
+        ),
         ("skerry-site", SITE, "--set=telemetry.otlp.endpoint=collector:4317", "telemetry/otlp/endpoint"),
         ("skerry-site", SITE, "--set=site.name=", "site.name"),
         ("skerry-site", SITE, "--set=trust.hubPublicKey=", "--set-file trust.hubPublicKey"),
@@ -145,6 +152,19 @@ def test_the_broker_is_a_secret_unless_somebody_else_makes_it(render):
     }
     others = of_kind(render("skerry-site", *SITE, "--set=events.mqtt.create=false"), "Secret")
     assert MQTT not in {s["metadata"]["name"] for s in others}
+
+
+def test_producers_are_a_secret_that_nodes_can_read(render):
+    assert PRODUCERS not in {s["metadata"]["name"] for s in of_kind(render("skerry-site", *SITE), "Secret")}
+    told = [{"name": "desk", "token": "0123456789abcdefghij", "streams": ["consent"]}]
+    values = (f"--set-json=events.producers={json.dumps(told)}", "--set=events.anonymous={readings}")
+    (secret,) = (
+        s for s in of_kind(render("skerry-site", *SITE, *values), "Secret") if s["metadata"]["name"] == PRODUCERS
+    )
+    assert secret["metadata"]["namespace"] == "skerry-runtime"
+    producers = read_producers(secret["stringData"]["producers.json"].encode())
+    producers.admit("consent", "Bearer 0123456789abcdefghij")
+    producers.admit("readings", None)
 
 
 def test_a_receiver_of_metrics_is_a_secret_where_one_is_named(render):

@@ -73,6 +73,7 @@ class RunningIngest:
     def __init__(
         self, root: Path, policy: SyncPolicyDocument, broker: Path | None = None, node: str = "node-1"
     ) -> None:
+        """Who may send events is in the folder `producers` below `root`."""
         self.policy = policy
         self.registry = CollectorRegistry()
         self.root = root
@@ -93,6 +94,7 @@ class RunningIngest:
             logs=self.logs,
             state=self.root,
             broker=self._broker,
+            producers=self.root / "producers",
             policy=lambda: self.policy,
             registry=self.registry,
         )

@@ -54,6 +54,26 @@ def test_all_modes(ingest):
     assert bodies[3]["data"] == {"plain": True}
 
 
+def test_where_producers_are_known_a_token_opens_its_streams(ingest):
+    running = ingest(policy(stream_policy())).open("readings", "consent")
+    folder = running.root / "producers"
+    folder.mkdir()
+    token = "0123456789abcdefghij"
+    producers = {"producers": [{"name": "press", "token": token, "streams": ["readings"]}]}
+    (folder / "producers.json").write_text(json.dumps(producers))
+    _, answer, headers = wait(lambda: (got := running.client.post("readings", raw_event(1)))[0] == 401 and got)
+    assert (answer["error"], headers["www-authenticate"]) == ("Unauthenticated", "Bearer")
+    assert "streams" not in answer["message"]
+    known = {"authorization": f"Bearer {token}"}
+    assert running.client.post("readings", raw_event(2), **known)[0] == 200
+    assert running.client.post("consent", raw_event(3), **known)[:2] == (
+        403,
+        {"error": "NotAllowed", "message": "press may not send to stream 'consent'"},
+    )
+    assert running.client.post("nothing", raw_event(4))[0] == 401
+    assert running.value("skerry_events_requests_refused_total", via="http", reason="Unauthenticated") >= 2
+
+
 def test_streams_that_are_not_there(ingest):
     running = ingest(policy(stream_policy())).open("readings")
     status, answer, _ = running.client.post("other", raw_event(1))

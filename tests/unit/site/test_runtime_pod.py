@@ -144,12 +144,14 @@ def test_clients_stay_on_their_node_whatever_else_of_it_is_not_ready(service, na
     assert port["targetPort"] in {port["name"] for port in CONTAINERS["inference"]["ports"]}
 
 
-def test_the_broker_is_an_optional_secret_that_inference_alone_reads():
-    (volume,) = [volume for volume in PODS["volumes"] if volume["name"] == "mqtt"]
-    assert volume["secret"] == {"secretName": "skerry-mqtt", "optional": True}
-    assert mounts("inference")["mqtt"] == {"name": "mqtt", "mountPath": "/etc/skerry/mqtt", "readOnly": True}
-    assert {"name": "SKERRY_MQTT_DIR", "value": "/etc/skerry/mqtt"} in CONTAINERS["inference"]["env"]
-    assert "mqtt" not in mounts("sync")
+@pytest.mark.parametrize("what", ["mqtt", "producers"])
+def test_broker_and_producers_are_optional_secrets_that_inference_alone_reads(what):
+    (volume,) = [volume for volume in PODS["volumes"] if volume["name"] == what]
+    assert volume["secret"] == {"secretName": f"skerry-{what}", "optional": True}
+    path = f"/etc/skerry/{what}"
+    assert mounts("inference")[what] == {"name": what, "mountPath": path, "readOnly": True}
+    assert {"name": f"SKERRY_{what.upper()}_DIR", "value": path} in CONTAINERS["inference"]["env"]
+    assert what not in mounts("sync")
 
 
 def test_the_sites_salt_is_for_sync_alone_and_its_absence_keeps_no_pod_from_starting():
