@@ -308,7 +308,7 @@ class Activator:
 
         def work() -> None:
             try:
-                resident = self._loader.load(key, release, policy, like)
+                resident = self._loader.load(key, release, policy, like, proven=proven)
             except SkerryError as error:
                 _log.warning("release not loaded", model=str(key), digest=release.digest, reason=error.reason)
                 self._post(key, m.LoadFailed(release.digest, failure_of(error)))

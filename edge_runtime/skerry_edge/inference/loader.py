@@ -16,7 +16,7 @@ from skerry_edge.inference.store_folder import BlobMissingError, StoreFolder
 
 
 class FeaturesWaitError(WaitError):
-    """A feature set that a challenger needs isn't here, or hasn't caught up with its stream."""
+    """A feature set that a release needs isn't here, or hasn't caught up with its stream."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,12 @@ class Loader:
         self._backend = backend
         self._standing = standing
 
-    def load(self, key: ModelKey, release: ReleaseRef, policy: PolicyDocument, like: Manifest | None) -> Resident:
+    def load(
+        self, key: ModelKey, release: ReleaseRef, policy: PolicyDocument, like: Manifest | None, *, proven: bool
+    ) -> Resident:
         """Verify and load; `like` is the champion's manifest, whose interface a challenger must have.
+
+        `proven` is a release that has served here before.
 
         Raises SkerryError; `failure_of` says what it means for the release.
         """
@@ -65,7 +69,8 @@ class Loader:
         # (3) Comparable with what serves.
         if like is not None:
             _require_same_interface(verified.manifest, like)
-            self._require_features(verified.manifest)
+        if not proven:
+            self._require_features(verified.manifest, challenger=like is not None)
         # (4) The model's bytes, read once and digested, become the session.
         files = {file.path: file for file in verified.manifest.files}
         entry = files.get(verified.manifest.entrypoint)
@@ -75,19 +80,22 @@ class Loader:
         session = self._backend.load(model, verified.manifest)
         return Resident(release, verified.manifest, verified.identity, session)
 
-    def _require_features(self, manifest: Manifest) -> None:
-        """A challenger waits for its features: values that are still to come would be held against it.
+    def _require_features(self, manifest: Manifest, *, challenger: bool) -> None:
+        """A challenger waits until its features have caught up: values that are still to come would be held against it.
 
-        It is refused where it would wait forever: the engine here doesn't know a set's schema version, say.
-        Whoever serves without a champion to compare with doesn't: it answers, and features say what isn't there yet.
+        A first release waits until they are here at all, as it would count as serving while it answers nobody; inputs
+        that clients may give keep it from nothing. Either is refused where it would wait forever: the engine here
+        doesn't know a set's schema version, say. Who has served before never waits.
         """
         for binding in manifest.features:
+            if binding.client_may_give and not challenger:
+                continue
             named = binding.feature_set
             standing, why = self._standing(named.digest)
             told = f"{named.namespace}/{named.name} {named.version}: {why}"
             if standing is Standing.REFUSED:
                 raise UserMustActError(standing, told)
-            if standing is not Standing.WARM:
+            if standing is Standing.NOT_READY or (standing is Standing.WARMING and challenger):
                 raise FeaturesWaitError(standing, told)
 
 

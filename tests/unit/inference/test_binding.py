@@ -202,20 +202,37 @@ def test_a_set_that_is_not_here(here):
 # Challengers
 
 
-@pytest.mark.parametrize(
-    ("standing", "phase"),
-    [(Standing.NOT_READY, "Waiting"), (Standing.WARMING, "Waiting"), (Standing.REFUSED, "Refused")],
-)
-def test_a_challenger_waits_for_its_features_and_is_refused_without_hope(standing, phase):
+def require(standing, *, challenger, **more):
+    """The failure, if there is one."""
     loader = Loader(None, None, None, lambda _: (standing, "12 records to go"))
-    with pytest.raises(SkerryError, match=r"plant/presses 1\.0\.0: 12 records to go") as error:
-        loader._require_features(model(bound(("mean",))))
-    failure = failure_of(error.value)
-    assert (failure.phase, failure.reason) == (phase, standing.value)
+    try:
+        loader._require_features(model(bound(("mean",), **more)), challenger=challenger)
+    except SkerryError as error:
+        return failure_of(error)
+    return None
 
 
-def test_a_champion_does_not_wait():
-    Loader(None, None, None)._require_features(model(bound(("mean",))))
+@pytest.mark.parametrize(
+    ("standing", "challenger", "first"),
+    [
+        (Standing.REFUSED, "Refused", "Refused"),
+        (Standing.NOT_READY, "Waiting", "Waiting"),
+        (Standing.WARMING, "Waiting", None),
+        (Standing.WARM, None, None),
+    ],
+)
+def test_a_release_waits_for_its_features_and_is_refused_without_hope(standing, challenger, first):
+    for failure, phase in (
+        (require(standing, challenger=True), challenger),
+        (require(standing, challenger=False), first),
+    ):
+        told = None if phase is None else (phase, standing.value, "plant/presses 1.0.0: 12 records to go")
+        assert (failure and (failure.phase, failure.reason, failure.message)) == told
+
+
+def test_what_clients_may_give_keeps_no_first_release():
+    assert require(Standing.REFUSED, challenger=False, client_may_give=True) is None
+    assert require(Standing.NOT_READY, challenger=True, client_may_give=True).phase == "Waiting"
 
 
 def test_what_is_filled_in_is_no_part_of_the_interface():
