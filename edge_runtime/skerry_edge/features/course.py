@@ -1,6 +1,8 @@
 """One version's course through its stream's logs: read, apply, and what a commit of it says."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+
+import structlog
 
 from skerry_core.features.normalize import Refusal
 from skerry_edge.events.follow import Place
@@ -19,6 +21,8 @@ from skerry_edge.features.version import Version
 READ = 256
 READ_BEHIND = 2048
 
+_log = structlog.get_logger(__name__)
+
 
 class Course:
     """Used by one thread, but for what says otherwise."""
@@ -30,6 +34,8 @@ class Course:
         self.behind = 0
         # What a bug did to this version alone: it goes no further, and says so.
         self.failure = ""
+        # Up to where the newest snapshot is, once there is one: a store that is damaged goes on from there.
+        self.saved: Mapping[str, int] | None = None
         self._feed = feed
         self._note = note
         self._clock = clock
@@ -58,8 +64,10 @@ class Course:
     def needed(self) -> Needed:
         """What of the logs must stay for it, were the process to die now."""
         epoch = self._feed.epoch
-        place = Place(epoch, self._kept.get(epoch, FIRST_SEQ) - 1)
-        return Needed(place, self._feed.aside_left or self._kept != self._position)
+        durable = self._kept if self.saved is None else self.saved
+        place = Place(epoch, durable.get(epoch, FIRST_SEQ) - 1)
+        behind = self._kept != self._position or (self.saved is not None and epoch not in self.saved)
+        return Needed(place, self._feed.aside_left or behind)
 
     def step(self) -> bool:
         """Apply what comes next in the logs, if anything does; whether there may be more. Raises OSError."""
@@ -90,7 +98,7 @@ class Course:
         return bool(self.behind) or not chunk.live
 
     def withdraw(self, withdrawals: Withdrawals) -> bool:
-        """Forget those whose events were redacted since the last time; whether there were any. Raises OSError.
+        """Forget those whose events were redacted since the last time; whether there may be any. Raises OSError.
 
         Where the set's key doesn't tell whose events are in which state all of it goes, and is computed again from what
         the logs still hold.
@@ -106,7 +114,9 @@ class Course:
         if subjects and not self.version.engine.by_subject and self._position:
             self._position, self._target, self._followed, self.warm = {}, None, None, False
             self._feed.restart()
-        return count > 0
+        if count:
+            _log.info("consent withdrawn, features are gone", digest=self.version.digest, entities=count)
+        return bool(subjects)
 
     def change(self, letters_end: Place) -> Change:
         """What is to be committed now; `letters_end` is where the dead-letter log ends."""

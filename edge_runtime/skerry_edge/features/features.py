@@ -16,6 +16,7 @@ from skerry_edge.features.materializer import Materializer, Sources, Standing
 from skerry_edge.features.needed import write_needed
 from skerry_edge.features.ports import Engine, Store, StoreDamagedError
 from skerry_edge.features.probe import open_probed
+from skerry_edge.features.snapshots import Snapshots
 from skerry_edge.features.store import put_aside
 from skerry_edge.features.version import EntityReading, Version
 
@@ -142,6 +143,7 @@ class Features:
                     self._sources,
                     self._box(),
                     self._clock,
+                    snapshots=Snapshots(self._folder / "snapshots"),
                     tell=lambda streams: write_needed(self._folder, streams),
                 )
                 self._follow(self._materializer)
@@ -183,6 +185,8 @@ class Features:
             self._stopping.wait(_AGAIN_SECONDS)
 
     def _close(self, store: Store | None) -> None:
+        if self._materializer is not None:
+            self._materializer.stop()
         self._materializer = None
         if store is not None:
             store.close()

@@ -22,11 +22,16 @@ from skerry_edge.features.needed import Needed, joined
 from skerry_edge.features.needs import Needs, plan
 from skerry_edge.features.note import EntityRecord, VersionNote
 from skerry_edge.features.ports import Engine, Store, StoreDamagedError, StoreFullError, Withdrawals
+from skerry_edge.features.snapshots import Snapshots
+from skerry_edge.features.snapshotter import Snapshotter
 from skerry_edge.features.version import Version
 
 COMMIT_SECONDS = 1.0
 # Entities that wait for a commit, at which one is made early.
 MAX_DIRTY = 5000
+# Between two snapshots, of versions that moved on; the first so long after the start.
+SNAPSHOT_SECONDS = 3600.0
+FIRST_SNAPSHOT_SECONDS = 300.0
 # A version that a bug has stopped is tried again so late: what it met may have passed.
 AGAIN_SECONDS = 900.0
 # Between looks at what is needed.
@@ -75,6 +80,8 @@ class Materializer:
         box: LetterBox | None,
         clock: Clock,
         steady: Callable[[], float] = time.monotonic,
+        *,
+        snapshots: Snapshots,
         tell: Callable[[Mapping[str, Needed]], None] = lambda _: None,
     ) -> None:
         """Take up what is kept. `tell` makes known what of the logs must stay. Raises OSError, StoreDamagedError."""
@@ -91,9 +98,12 @@ class Materializer:
         # What a process before this one purged may still be in the file.
         self._scrub_at = steady()
         self._again: dict[str, float] = {}
+        self._snapshotter = Snapshotter(store, snapshots)
+        self._snapshot_at = self._due + FIRST_SNAPSHOT_SECONDS
         self._told: tuple[frozenset[str], Mapping[str, Needed]] | None = None
         for digest, note in store.notes().items():
-            self._take_up(digest, note)
+            self._snapshotter.know(digest)
+            self._take_up(digest, note.document, note)
         store.checked()
 
     # By any thread
@@ -144,6 +154,7 @@ class Materializer:
             self.commit()
             self._due = self._steady() + COMMIT_SECONDS
             self._tell_needed(now)
+            self._snapshot(now)
         return more
 
     def _step(self, course: Course, now: float) -> bool:
@@ -167,9 +178,7 @@ class Materializer:
         """Go back to the last commit: the states in memory may be half changed. It is served as it is there."""
         note = self._store.notes().get(digest)
         counts = self._courses[digest].version.counts
-        if note is None:
-            note = VersionNote(self._sources.document(digest))
-        self._take_up(digest, note)
+        self._take_up(digest, self._sources.document(digest) if note is None else note.document, note)
         course = self._courses[digest]
         course.failure, course.version.counts = failure, counts
 
@@ -185,15 +194,30 @@ class Materializer:
             if self._box is not None:
                 course.version.counts.letters_lost += self._box.deliver(course.letters)
 
+    def stop(self) -> None:
+        """End what goes on beside."""
+        self._snapshotter.stop()
+
     def close(self) -> None:
         """Commit what can be, and end."""
+        self.stop()
         try:
             self.commit()
         except (OSError, SkerryError) as error:
             _log.warning("features not committed, they are computed again", error=str(error))
         self._store.close()
 
+    def _snapshot(self, now: float) -> None:
+        """Called when all is committed, so that nothing that was withdrawn is still in the store."""
+        if now < self._snapshot_at or self._snapshotter.busy:
+            return
+        self._snapshot_at = now + SNAPSHOT_SECONDS
+        followed = [course.version.digest for course in self._courses.values() if course.warm and not course.failure]
+        self._snapshotter.start(followed, time.time())
+
     def _tell_needed(self, now: float) -> None:
+        for digest, course in self._courses.items():
+            course.saved = self._snapshotter.saved.get(digest)
         told = (
             frozenset(self._courses),
             joined((course.version.engine.document.stream, course.needed) for course in self._courses.values()),
@@ -217,8 +241,9 @@ class Materializer:
         if gone:
             self._store.note_purge()
             self._told = None
-            sets = sorted({course.version.engine.document.name for course in gone})
-            _log.info("consent withdrawn, features of the events are gone", sets=sets)
+            # Of a version that isn't computed here now nobody could tell what to take out.
+            keep = self._courses.keys() - {course.version.digest for course in gone}
+            self._snapshotter.forget(tuple(keep))
         if not self._store.purge_noted or now < self._scrub_at:
             return
         self._scrub_at = now + SCRUB_SECONDS
@@ -242,19 +267,22 @@ class Materializer:
             except SkerryError as error:
                 self._refusals = {**self._refusals, digest: _refusal(error)}
                 continue
-            self._take_up(digest, VersionNote(document))
+            self._take_up(digest, document)
         self._refusals = {digest: why for digest, why in self._refusals.items() if digest in found.begin}
 
-    def _take_up(self, digest: str, note: VersionNote) -> None:
-        if digests.of_bytes(note.document) != digest:
+    def _take_up(self, digest: str, document: bytes, note: VersionNote | None = None) -> None:
+        """With what the store keeps of it, its `note` included; if that is nothing, from a snapshot or the logs."""
+        if digests.of_bytes(document) != digest:
             raise StoreDamagedError(f"the document kept as {digest} is another one")
         try:
-            engine = self._sources.compiled(note.document)
+            engine = self._sources.compiled(document)
         except SkerryError as error:
             if digest not in self._refusals:
                 _log.warning("feature set not taken up", digest=digest, reason=error.reason, message=str(error)[:300])
             self._refusals = {**self._refusals, digest: _refusal(error)}
             return
+        if note is None:
+            note = self._snapshotter.restore(digest, document) or VersionNote(document)
         kept = sorted((record.received, key, record.size) for key, record in self._store.entities(digest))
         version = Version(
             digest,

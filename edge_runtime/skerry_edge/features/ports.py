@@ -3,7 +3,8 @@
 `State` is one entity's state, which only the engine (`skerry_core.features`) looks into, and which it changes in place.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
@@ -120,6 +121,22 @@ class Store(Protocol):
 
     def commit(self, changes: Sequence[Change]) -> None:
         """All of it or nothing, and power-safe. Raises StoreDamagedError, StoreFullError."""
+        ...
+
+    def at_rest(self, digest: str) -> AbstractContextManager[tuple[VersionNote, Iterator[tuple[bytes, EntityRecord]]]]:
+        """A version's note and entities, as of one commit, while others go on; any thread may ask.
+
+        Raises KeyError for a version that isn't kept, StoreDamagedError.
+        """
+        ...
+
+    def load(
+        self, digest: str, note: VersionNote, entities: Callable[[], Iterator[tuple[bytes, EntityRecord]]]
+    ) -> None:
+        """Replace a version's note and entities, all of it or nothing; `entities` may be called more than once.
+
+        Raises as `commit` does, and what `entities` raises.
+        """
         ...
 
     def drop(self, digest: str) -> None:

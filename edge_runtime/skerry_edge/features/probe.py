@@ -5,6 +5,9 @@ mends. `python -m skerry_edge.features.probe FOLDER` ends with 0 if all of it ca
 if it says that it can't, and by a signal if even that can't be said.
 """
 
+import ctypes
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -14,20 +17,21 @@ import structlog
 
 from skerry_edge.features.note import decode_entity, decode_note
 from skerry_edge.features.ports import StoreDamagedError
-from skerry_edge.features.store import MAX_VERSIONS, NOTES, LmdbStore
+from skerry_edge.features.store import MAX_VERSIONS, NOTES, LmdbStore, was_begun
 
 DAMAGED = 3
 # A store as large as may be is read in a minute from a slow disk's cache; a disk that hangs is no damage.
 _SECONDS = 300.0
+_PR_SET_PDEATHSIG = 1
 
 _log = structlog.get_logger(__name__)
 
 
 def probe(folder: Path) -> None:
     """Raises StoreDamagedError for a store that is not to be opened; what else keeps it from being read is logged."""
-    if not (folder / "lmdb" / "data.mdb").is_file():
+    if not was_begun(folder / "lmdb"):
         return
-    command = [sys.executable, "-m", __name__, str(folder)]
+    command = [sys.executable, "-m", __name__, str(folder), str(os.getpid())]
     try:
         done = subprocess.run(command, capture_output=True, timeout=_SECONDS, check=False)  # noqa: S603 - our own
     except (OSError, subprocess.TimeoutExpired) as error:
@@ -51,9 +55,15 @@ def _read_all(path: Path) -> None:
     with lmdb.open(
         str(path), map_size=2 * (path / "data.mdb").stat().st_size, max_dbs=MAX_VERSIONS + 1, create=False
     ) as env:
+        with env.begin() as transaction:
+            names = [name for name, _ in transaction.cursor()]
+        if NOTES not in names:
+            if names:
+                raise ValueError("there are versions without notes")
+            return  # who made it was killed before the first commit
+        names.remove(NOTES)
         notes = env.open_db(NOTES, create=False)
         with env.begin() as transaction:
-            names = [name for name, _ in transaction.cursor() if name != NOTES]
             for _, value in transaction.cursor(db=notes):
                 decode_note(value)
         for name in names:
@@ -67,8 +77,11 @@ def _read_all(path: Path) -> None:
             transaction.abort()
 
 
-def main(folder: str) -> int:
-    """The child's part."""
+def main(folder: str, parent: int) -> int:
+    """The child's part; it doesn't outlive its parent, or the next one would find the file in use."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        return 1
     try:
         _read_all(Path(folder) / "lmdb")
     except (lmdb.CorruptedError, lmdb.PageNotFoundError, lmdb.InvalidError, lmdb.VersionMismatchError) as error:
@@ -81,4 +94,4 @@ def main(folder: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    sys.exit(main(sys.argv[1], int(sys.argv[2])))

@@ -14,7 +14,8 @@ import os
 import shutil
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
 
@@ -63,9 +64,11 @@ class LmdbStore:
         self._max_map = max_map
         # Held by readers and by whoever makes the map larger, which must not happen while one of them reads.
         self._reading = threading.Lock()
+        # Held by whoever reads for long, by whoever makes the map larger, and by whoever closes it.
+        self._resting = threading.Lock()
         died = self._opening.exists()
         self._opening.touch()
-        if died and not _was_begun(self._path):
+        if died and not was_begun(self._path):
             (self._path / "data.mdb").unlink(missing_ok=True)
         elif died or _is_short(self._path):
             _check(self._path)
@@ -128,17 +131,49 @@ class LmdbStore:
         except (lmdb.Error, ValueError) as error:
             _refuse(error)
 
+    @contextmanager
+    def at_rest(self, digest: str) -> Iterator[tuple[VersionNote, Iterator[tuple[bytes, EntityRecord]]]]:
+        """See Store."""
+        with self._resting:
+            database = self._databases[digest]
+            try:
+                with self._env.begin() as transaction:
+                    note = decode_note(transaction.get(digest.encode(), db=self._notes) or b"")
+                    cursor = transaction.cursor(db=database)
+                    yield note, ((key, decode_entity(value)) for key, value in cursor)
+            except (lmdb.Error, ValueError) as error:
+                _refuse(error)
+
     def commit(self, changes: Sequence[Change]) -> None:
         """See Store."""
+        self._write(lambda: self._commit(changes))
+
+    def load(
+        self, digest: str, note: VersionNote, entities: Callable[[], Iterator[tuple[bytes, EntityRecord]]]
+    ) -> None:
+        """See Store."""
+        self._write(lambda: self._load(digest, note, entities()))
+
+    def _write(self, transaction: Callable[[], None]) -> None:
         while True:
             try:
-                self._commit(changes)
+                transaction()
             except lmdb.MapFullError as error:
                 self._grow(error)
             except lmdb.Error as error:
                 _refuse(error)
             else:
                 return
+
+    def _load(self, digest: str, note: VersionNote, entities: Iterator[tuple[bytes, EntityRecord]]) -> None:
+        with self._env.begin(write=True) as transaction:
+            database = self._databases.get(digest)
+            fresh = database or self._env.open_db(_name(digest), txn=transaction)
+            transaction.drop(fresh, delete=False)
+            for key, record in entities:
+                transaction.put(fit(key), encode_entity(record), db=fresh)
+            transaction.put(digest.encode(), encode_note(note), db=self._notes)
+        self._databases = {**self._databases, digest: fresh}
 
     def drop(self, digest: str) -> None:
         """See Store."""
@@ -178,7 +213,7 @@ class LmdbStore:
         copy.chmod(0o600)
         with copy.open("rb") as file:
             os.fsync(file.fileno())
-        with self._reading:
+        with self._resting, self._reading:
             self._databases = {}
             self._env.close()
             try:
@@ -192,7 +227,7 @@ class LmdbStore:
 
     def close(self) -> None:
         """See Store; what comes afterwards is refused."""
-        with self._reading:
+        with self._resting, self._reading:
             self._databases = {}
             self._env.close()
 
@@ -216,7 +251,7 @@ class LmdbStore:
         size = self._env.info()["map_size"]
         if size >= self._max_map:
             raise StoreFullError(f"features take the {self._max_map} bytes that they may") from error
-        with self._reading:
+        with self._resting, self._reading:
             self._env.set_mapsize(min(2 * size, self._max_map))
 
     def _digests(self) -> list[str]:
@@ -249,7 +284,7 @@ def _check(path: Path) -> None:
         raise StoreDamagedError(f"{path} isn't sound: {problems[0]}")
 
 
-def _was_begun(path: Path) -> bool:
+def was_begun(path: Path) -> bool:
     """Whether anything was written: a process that died while it made the file leaves it empty."""
     try:
         with (path / "data.mdb").open("rb") as file:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from types import SimpleNamespace
 
@@ -41,6 +42,14 @@ class FakeStore:
                     mine.pop(key, None)
                 else:
                     mine[key] = record
+
+    @contextmanager
+    def at_rest(self, digest):
+        yield self._notes[digest], iter(sorted(self._entities[digest].items()))
+
+    def load(self, digest, note, entities):
+        loaded = dict(entities())
+        self._notes[digest], self._entities[digest] = note, loaded
 
     def drop(self, digest):
         self._notes.pop(digest, None)

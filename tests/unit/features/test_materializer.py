@@ -16,6 +16,7 @@ from skerry_edge.features.letters import LetterBox
 from skerry_edge.features.materializer import AGAIN_SECONDS, Materializer, Sources, Standing
 from skerry_edge.features.needs import DROP_AFTER, Needs, plan
 from skerry_edge.features.ports import StoreFullError
+from skerry_edge.features.snapshots import Snapshots
 from skerry_edge.features.store import LmdbStore
 from tests.unit.features.fakes import FakeEngine, FakeStore
 from tests.unit.features.test_version import Node, values
@@ -66,7 +67,8 @@ class Site:
         needs = lambda: Needs(frozenset(DIGESTS[each] for each in self.needed), self.certain)  # noqa: E731
         sources = Sources(self.path / "log", 1, needs, self.document, self.compiled)
         box = LetterBox(self.path / "log" / "dead-letter", self.letters, lambda: self.node.wall)
-        return Materializer(self.store, sources, box, self.node.clock, lambda: self.steady)
+        snapshots = Snapshots(self.path / "features" / "snapshots")
+        return Materializer(self.store, sources, box, self.node.clock, lambda: self.steady, snapshots=snapshots)
 
     def follow(self, materializer, steps=1000):
         while materializer.step() and (steps := steps - 1):

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skerry_edge.events.follow import Place
-from skerry_edge.features.materializer import TELL_SECONDS, Materializer
+from skerry_edge.features.materializer import TELL_SECONDS
 from skerry_edge.features.needed import NAME, Needed, Wishes, joined, read_needed, write_needed
 from tests.unit.features.test_materializer import ONE, TWO, Site
 
@@ -23,9 +23,8 @@ def site(tmp_path):
 class Told(list):
     def start(self, site):
         features = site.start()
-        return Materializer(
-            site.store, features._sources, features._box, site.node.clock, lambda: site.steady, tell=self.append
-        )
+        features._tell = self.append
+        return features
 
 
 @given(NEEDS)

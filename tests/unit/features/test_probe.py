@@ -4,11 +4,12 @@ import os
 import subprocess
 import sys
 
+import lmdb
 import pytest
 
 from skerry_edge.features import probe as probing
 from skerry_edge.features.ports import Change, StoreDamagedError
-from skerry_edge.features.probe import DAMAGED, main, open_probed, probe
+from skerry_edge.features.probe import DAMAGED, open_probed, probe
 from skerry_edge.features.store import LmdbStore
 from tests.unit.features.test_store import ONE, entity, note
 
@@ -27,8 +28,17 @@ def folder(tmp_path):
     return tmp_path
 
 
+def child(folder, parent=None):
+    command = [sys.executable, "-m", probing.__name__, str(folder), str(parent or os.getpid())]
+    return subprocess.run(command, capture_output=True, check=False).returncode
+
+
+def test_it_does_not_outlive_its_parent(folder):
+    assert child(folder, 1) == 1
+
+
 def test_what_is_sound_is_opened(folder, tmp_path_factory):
-    assert main(str(folder)) == 0
+    assert child(folder) == 0
     store = open_probed(folder)
     assert store.notes() == {ONE: note(e=9)}
     store.close()
@@ -40,12 +50,11 @@ def test_no_page_of_garbage_kills_who_serves(folder):
     whole = path.read_bytes()
     pages = len(whole) // PAGE
     died = damaged = 0
-    for page in range(2, pages, max(1, pages // 24)):
+    for page in range(2, pages, max(1, pages // 8)):
         data = bytearray(whole)
         data[page * PAGE + 8 : (page + 1) * PAGE] = os.urandom(PAGE - 8)
         path.write_bytes(data)
-        command = [sys.executable, "-m", "skerry_edge.features.probe", str(folder)]
-        code = subprocess.run(command, capture_output=True, check=False).returncode
+        code = child(folder)
         died += code < 0
         damaged += code == DAMAGED
         if code:
@@ -61,6 +70,17 @@ def test_a_child_that_dies_of_a_signal_is_damage(folder, monkeypatch):
     )
     with pytest.raises(StoreDamagedError, match="signal 11"):
         probe(folder)
+
+
+@pytest.mark.parametrize("left", [b"", bytes(8192), None])
+def test_who_was_killed_while_making_it_left_no_damage(tmp_path, left):
+    (tmp_path / "lmdb").mkdir()
+    if left is None:
+        lmdb.open(str(tmp_path / "lmdb"), max_dbs=1).close()
+    else:
+        (tmp_path / "lmdb" / "data.mdb").write_bytes(left)
+    (tmp_path / "opening").touch()
+    open_probed(tmp_path).close()
 
 
 @pytest.mark.parametrize("how", ["fails", "can't be started", "hangs"])

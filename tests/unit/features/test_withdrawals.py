@@ -9,6 +9,7 @@ from skerry_edge.features.engine import compiled
 from skerry_edge.features.materializer import Materializer, Sources, Standing
 from skerry_edge.features.needs import Needs
 from skerry_edge.features.ports import StoreFullError
+from skerry_edge.features.snapshots import Snapshots
 from skerry_edge.features.store import LmdbStore, put_aside
 from skerry_edge.ingest.withdrawals import Withdrawals
 from tests.unit.features.sets import document, feature
@@ -48,13 +49,20 @@ class Site:
             compiled,
             Withdrawals(self.root / "consent.json", self.root / "log" / "consent").since,
         )
-        return Materializer(self.store, sources, None, self.node.clock, lambda: self.steady)
+        snapshots = Snapshots(self.root / "features" / "snapshots")
+        return Materializer(self.store, sources, None, self.node.clock, lambda: self.steady, snapshots=snapshots)
 
     def follow(self, features, seconds=2.0):
         for _ in range(2):
             self.steady += seconds
             while features.step():
                 pass
+
+    def snapshot(self, features):
+        self.steady += materializer.SNAPSHOT_SECONDS
+        self.follow(features)
+        features._snapshotter._thread.join()
+        return list((self.root / "features" / "snapshots").iterdir())
 
     def again(self, features):
         """As after a kill: what wasn't committed is lost."""
@@ -105,6 +113,28 @@ def test_what_was_withdrawn_is_in_no_value_and_in_no_byte(site):
     counts = features.find(site.digest).counts.purged
     site.follow(features)
     assert features.find(site.digest).counts.purged == counts, "once"
+
+
+def test_no_snapshot_keeps_what_was_withdrawn(site):
+    site.world.put("vitals", reading("p7", 1), reading("p8", 2))
+    features = site.start()
+    site.follow(features)
+    assert site.snapshot(features)
+    site.world.consent(1, "withdrawn", "p7", "health")
+    assert site.world.redactor.catch_up()
+    features.stop()
+    features = site.again(features)
+    site.follow(features)
+    assert not list((site.root / "features" / "snapshots").iterdir())
+    assert site.snapshot(features)
+    features.stop()
+    site.store.close()
+    put_aside(site.root / "features")
+    site.store = LmdbStore(site.root / "features")
+    features = site.start()
+    site.follow(features)
+    assert site.state(features, "p8" if site.by_subject else "north")["sum"] == 2.0
+    assert not site.by_subject or site.state(features, "p7")["sum"] is None
 
 
 @pytest.mark.parametrize("killed", ["before the commit", "before the scrub", "after it"])
