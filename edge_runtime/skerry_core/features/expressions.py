@@ -13,8 +13,7 @@ import cel
 from skerry_core.errors import UserMustActError
 
 MAX_LENGTH = 1024
-# What the library knows without its extensions, and what gives the same on every node and every day.
-_FUNCTIONS = frozenset(
+FUNCTIONS = frozenset(
     {
         *("bytes", "double", "duration", "dyn", "int", "string", "timestamp", "uint"),
         *("size", "contains", "startsWith", "endsWith", "matches"),
@@ -22,6 +21,7 @@ _FUNCTIONS = frozenset(
         *("getHours", "getMinutes", "getSeconds", "getMilliseconds"),
     }
 )
+"""What the library knows without its extensions, and what gives the same on every node and every day."""
 _NAME = re.compile(r"[A-Za-z_]\w*")
 RESERVED = frozenset(
     {
@@ -56,7 +56,7 @@ class Expression:
             raise _invalid(feature, str(error)[:300]) from error
         used = set(references["variables"])
         functions = {name for name in references["functions"] if _NAME.fullmatch(name)}
-        if unknown := functions - _FUNCTIONS:
+        if unknown := functions - FUNCTIONS:
             raise _invalid(feature, f"there is no function {', '.join(sorted(unknown))}")
         if unknown := used - fields:
             raise _invalid(feature, f"{', '.join(sorted(unknown))} is no field; there are {', '.join(sorted(fields))}")

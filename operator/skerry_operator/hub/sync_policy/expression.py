@@ -8,17 +8,10 @@ import re
 import cel
 
 from skerry_core.errors import UserMustActError
+from skerry_core.features.expressions import FUNCTIONS
 
+# Of functions, has() and the loops are macros, and gone once an expression is compiled.
 VARIABLES = frozenset({"event", "stream"})
-# What the library knows without its extensions; has() and the loops are macros, and gone once it is compiled.
-_FUNCTIONS = frozenset(
-    {
-        *("bytes", "double", "duration", "dyn", "int", "string", "timestamp", "uint"),
-        *("size", "contains", "startsWith", "endsWith", "matches"),
-        *("getDate", "getDayOfMonth", "getDayOfWeek", "getDayOfYear", "getFullYear", "getMonth"),
-        *("getHours", "getMinutes", "getSeconds", "getMilliseconds"),
-    }
-)
 _NAME = re.compile(r"[A-Za-z_]\w*")
 # Comments and literals, whichever begins first: what looks like code inside them isn't.
 _OPAQUE = re.compile(
@@ -40,8 +33,8 @@ def check_expression(text: str, where: str) -> None:
     if unknown := set(used["variables"]) - VARIABLES - {loop["variable"] for loop in loops}:
         raise _invalid(where, f"{_list(unknown)} is not known; use {_list(VARIABLES)}")
     functions = {name for name in used["functions"] if _NAME.fullmatch(name)}
-    if unknown := functions - _FUNCTIONS:
-        raise _invalid(where, f"there is no function {_list(unknown)}; there are {_list(_FUNCTIONS)}")
+    if unknown := functions - FUNCTIONS:
+        raise _invalid(where, f"there is no function {_list(unknown)}; there are {_list(FUNCTIONS)}")
     if not VARIABLES & set(used["variables"]):
         raise _invalid(where, "it looks at neither event nor stream, so it is the same for all")
     if any(_within(code, loop.end(), other.start()) for loop in loops for other in loops):
