@@ -7,7 +7,6 @@ from pydantic import Field
 from skerry_api.v1alpha1.fields import ApiModel, Digest, Duration, Fraction, Name, SemVer, Timestamp
 from skerry_api.v1alpha1.siteassignment import Serial
 from skerry_api.v1alpha1.siteclass import RuntimeResources
-from skerry_core.features.definition import FeatureSetRef
 
 PAYLOAD_TYPE = "application/vnd.skerry.assignment.v1+json"
 MAX_PAYLOAD_BYTES = 8192
@@ -81,7 +80,8 @@ class AssignmentDocument(ApiModel):
 
     `trust_policy` and `sync_policy` are digests of blobs: of a sealed envelope, and of the canonical bytes of a
     `SyncPolicyDocument`. Without a sync policy nodes go on with the last one that they had, and with the default one
-    if they never had any. `feature_sets` are those that the approved and target releases were trained on, each once.
+    if they never had any. `feature_sets` has digests of those that the approved and target releases were trained on;
+    what they are called is in the releases' manifests, so that a site may have many.
     """
 
     site: Name
@@ -89,7 +89,7 @@ class AssignmentDocument(ApiModel):
     issued_at: Timestamp
     trust_policy: Digest
     sync_policy: Digest | None = None
-    feature_sets: tuple[FeatureSetRef, ...] = ()
+    feature_sets: tuple[Digest, ...] = ()
     runtime: RuntimeTemplate
     models: tuple[ModelAssignment, ...]
     removals: tuple[Name, ...] = ()

@@ -35,7 +35,7 @@ def wanted(document: AssignmentDocument, manifests: Manifests, quarantined: Iter
     blobs = [Wanted(document.trust_policy, MAX_ENVELOPE_BYTES)]
     if document.sync_policy is not None:
         blobs.append(Wanted(document.sync_policy, MAX_DOCUMENT_BYTES))
-    blobs += [Wanted(each.digest, MAX_FEATURE_SET_BYTES) for each in document.feature_sets]
+    blobs += [Wanted(digest, MAX_FEATURE_SET_BYTES) for digest in document.feature_sets]
     for release in releases(document, quarantined):
         blobs.append(Wanted(release.digest, MAX_MANIFEST_BYTES))
         blobs.append(Wanted(release.signature, MAX_SIGNATURE_BYTES))

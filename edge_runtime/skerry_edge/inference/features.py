@@ -36,7 +36,7 @@ class Needed:
     def __call__(self) -> Needs:
         """Versions that the assignment names, and those of every release in memory."""
         document, activator = self._authority.document, self.activator
-        digests = {ref.digest for ref in document.feature_sets} if document is not None else set()
+        digests = set(document.feature_sets) if document is not None else set()
         if activator is not None:
             digests |= {bound.feature_set.digest for each in activator.residents for bound in each.manifest.features}
         certain = document is not None and activator is not None and activator.started and activator.ready

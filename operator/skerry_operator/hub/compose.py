@@ -12,7 +12,6 @@ from skerry_core.assignment.document import (
     ReleaseRef,
     RuntimeTemplate,
 )
-from skerry_core.features.definition import FeatureSetRef
 from skerry_operator.hub.rollout.facts import SiteTarget
 from skerry_operator.hub.targets import ModelName
 
@@ -38,7 +37,7 @@ def compose(
     policies: Mapping[ModelName, ModelPolicy],
     trust_policy: str,
     sync_policy: str | None,
-    feature_sets: Mapping[str, tuple[FeatureSetRef, ...]],
+    feature_sets: Mapping[str, tuple[str, ...]],
     runtime: RuntimeTemplate,
     serial: Serial,
     now: datetime,
@@ -46,8 +45,9 @@ def compose(
     """The next document; the current one itself if nothing in it would change.
 
     Entries of models that are gone, or aren't for this site any more, stay as they are: only `removals` remove (law 2).
-    So does the sync policy while no published one claims the site (`sync_policy` is None). `feature_sets` are those of
-    the releases by digest of the manifest; while one is missing there (it can't be read just now) no set is taken away.
+    So does the sync policy while no published one claims the site (`sync_policy` is None). `feature_sets` has digests
+    of those of the releases, by digest of the manifest; while one is missing there (it can't be read just now) no set
+    is taken away.
     """
     entries = {(entry.namespace, entry.name): entry for entry in (current.models if current else ())}
     for name in entries.keys() | told.keys():
@@ -95,14 +95,13 @@ def releases_of(entries: Iterable[ModelAssignment]) -> tuple[ReleaseRef, ...]:
 def _feature_sets(
     current: AssignmentDocument | None,
     entries: Iterable[ModelAssignment],
-    known: Mapping[str, tuple[FeatureSetRef, ...]],
-) -> tuple[FeatureSetRef, ...]:
+    known: Mapping[str, tuple[str, ...]],
+) -> tuple[str, ...]:
     needed = releases_of(entries)
-    refs = [each for release in needed for each in known.get(release.digest, ())]
+    digests = {digest for release in needed for digest in known.get(release.digest, ())}
     if current is not None and any(release.digest not in known for release in needed):
-        refs += current.feature_sets
-    by_digest = {each.digest: each for each in refs}
-    return tuple(sorted(by_digest.values(), key=lambda each: (each.namespace, each.name, each.digest)))
+        digests.update(current.feature_sets)
+    return tuple(sorted(digests))
 
 
 def same(one: AssignmentDocument, other: AssignmentDocument) -> bool:

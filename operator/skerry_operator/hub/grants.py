@@ -86,7 +86,7 @@ class GrantKeeper:
 
 
 def _policies(document: AssignmentDocument) -> set[str]:
-    sets = (each.digest for each in document.feature_sets)
+    sets = document.feature_sets
     return {digest for digest in (document.trust_policy, document.sync_policy, *sets) if digest is not None}
 
 

@@ -3,7 +3,6 @@
 import threading
 
 from skerry_core.bundle.manifest import MAX_MANIFEST_BYTES, Manifest
-from skerry_core.features.definition import FeatureSetRef
 from skerry_core.store.blobs import read_blob
 from skerry_core.store.port import Store
 
@@ -13,14 +12,14 @@ class FeatureSetReader:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._read: dict[str, tuple[FeatureSetRef, ...]] = {}
+        self._read: dict[str, tuple[str, ...]] = {}
         self._lock = threading.Lock()
 
-    def of(self, digest: str) -> tuple[FeatureSetRef, ...]:
-        """Those of the release whose manifest has this digest; raises the store's errors."""
+    def of(self, digest: str) -> tuple[str, ...]:
+        """Digests of those of the release whose manifest has this digest; raises the store's errors."""
         with self._lock:
             if (known := self._read.get(digest)) is not None:
                 return known
         manifest = Manifest.model_validate_json(read_blob(self._store, digest, MAX_MANIFEST_BYTES))
         with self._lock:
-            return self._read.setdefault(digest, manifest.feature_sets())
+            return self._read.setdefault(digest, manifest.feature_set_digests())

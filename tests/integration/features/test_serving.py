@@ -66,7 +66,7 @@ def test_features_from_events_to_answers(node):
     node.put_blob(one)
     release = node.release("1.0.0", models.good(), features=bound(ref))
     told = {"sync_policy": node.put_blob(canonical_json(policy(stream_policy("vibration")).to_wire()))}
-    node.assign(release, feature_sets=(ref,), **told)
+    node.assign(release, feature_sets=(ref.digest,), **told)
     node.start()
     node.wait_phase("Serving")
     assert infer(node, "")[0] == 400
@@ -101,7 +101,7 @@ def test_features_from_events_to_answers(node):
 
     two, newer = versioned("2.0.0")
     challenger = node.release("2.0.0", models.good(0.001), features=bound(newer))
-    node.assign(challenger, release, feature_sets=(ref, newer), **told)
+    node.assign(challenger, release, feature_sets=(ref.digest, newer.digest), **told)
     model = node.wait(lambda: (found := node.model()).get("reason") == "FeaturesNotReady" and found)
     assert model["phase"] == "Waiting"
     assert infer(node, "press-7")[0] == 200

@@ -30,7 +30,7 @@ from skerry_core.bundle.package import package_model
 from skerry_core.bundle.signing import sign_manifest
 from skerry_core.canonical import canonical_json
 from skerry_core.durable import write_file
-from skerry_core.features.definition import FeatureInput, FeatureSetRef
+from skerry_core.features.definition import FeatureInput
 from skerry_core.trust.assignment import seal_assignment
 from skerry_core.trust.keys import generate_key_pair
 from skerry_core.trust.policy import Binding, PolicyDocument, SignerIdentity
@@ -152,7 +152,7 @@ class Node:
         serial: int | None = None,
         site: str = "site-a",
         sync_policy: str | None = None,
-        feature_sets: tuple[FeatureSetRef, ...] = (),
+        feature_sets: tuple[str, ...] = (),
     ) -> str:
         if serial is None:
             self._serial += 1

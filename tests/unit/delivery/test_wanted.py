@@ -94,8 +94,7 @@ def test_feature_sets_come_before_the_models_files():
 
 
 def test_what_the_assignment_names_comes_before_the_manifests():
-    ref = FeatureSetRef(namespace="factory", name="vibration", version="1.0.0", digest=SET)
-    document = assignment(NEW).model_copy(update={"feature_sets": (ref,)})
+    document = assignment(NEW).model_copy(update={"feature_sets": (SET,)})
     manifests = MANIFESTS | {NEW.ref.digest: on_features(NEW, SET)}
     blobs = wanted(document, manifests)
     assert digests(blobs) == [POLICY_DIGEST, SET, *NEW.blobs]

@@ -6,7 +6,6 @@ from skerry_api.v1alpha1.model import Analysis
 from skerry_api.v1alpha1.siteassignment import Serial
 from skerry_api.v1alpha1.siteclass import RuntimeResources
 from skerry_core.assignment.document import AssignmentDocument, RuntimeTemplate
-from skerry_core.features.definition import FeatureSetRef
 from skerry_core.trust.assignment import open_assignment, seal_assignment
 from skerry_core.trust.keys import generate_key_pair
 from skerry_operator.hub.compose import ModelPolicy, compose, next_serial, target_of
@@ -103,14 +102,10 @@ def test_serials_only_grow(seen, expected):
     assert next_serial(1, seen).key() == (1, expected)
 
 
-def a_set(name: str, digit: str) -> FeatureSetRef:
-    return FeatureSetRef(namespace="factory", name=name, version="1.0.0", digest=f"sha256:{digit * 64}")
+VIBRATION, HEAT = (f"sha256:{digit * 64}" for digit in "21")
 
 
-VIBRATION, HEAT = a_set("vibration", "1"), a_set("heat", "2")
-
-
-def sets_of(*given: tuple[str, tuple[FeatureSetRef, ...]]) -> dict[str, tuple[FeatureSetRef, ...]]:
+def sets_of(*given: tuple[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
     return {told(version).target.digest: sets for version, sets in given}
 
 
@@ -118,6 +113,20 @@ def test_the_sets_of_approved_and_target_releases_are_named_once_each():
     sets = sets_of(("1.0.0", (VIBRATION,)), ("1.1.0", (VIBRATION, HEAT)))
     document = composed(told={HAR: told("1.1.0", "1.0.0")}, feature_sets=sets)
     assert document.feature_sets == (HEAT, VIBRATION)
+
+
+def test_many_sets_fit_beside_several_models():
+    names = [("factory", f"model-{number}") for number in range(4)]
+    sets = tuple(f"sha256:{number:064x}" for number in range(60))
+    document = composed(
+        told={name: told("1.1.0", "1.0.0") for name in names},
+        policies=dict.fromkeys(names, POLICY),
+        feature_sets=sets_of(("1.0.0", sets[:30]), ("1.1.0", sets[20:])),
+    )
+    assert document.feature_sets == sets
+    key = generate_key_pair()
+    opened = open_assignment(seal_assignment(document, key.private_pem), key.public_pem, site="site-a", last=None)
+    assert opened.feature_sets == sets
 
 
 def test_a_set_that_no_release_needs_any_more_goes():

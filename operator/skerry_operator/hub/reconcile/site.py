@@ -16,7 +16,6 @@ from skerry_api.v1alpha1.syncpolicy import SyncPolicy
 from skerry_core.assignment.document import AssignmentDocument, RuntimeTemplate
 from skerry_core.assignment.spec import spec_of
 from skerry_core.errors import SkerryError, UserMustActError, WaitError
-from skerry_core.features.definition import FeatureSetRef
 from skerry_core.store.confinement import check_confinement
 from skerry_core.store.s3 import S3Store
 from skerry_core.trust.assignment import seal_assignment
@@ -162,7 +161,7 @@ class SiteReconciler:
 
     def _feature_sets(
         self, current: AssignmentDocument | None, told: Mapping[ModelName, SiteTarget]
-    ) -> dict[str, tuple[FeatureSetRef, ...]]:
+    ) -> dict[str, tuple[str, ...]]:
         """By digest of the manifest, those that can be read: a store that is away must not hold a swap back up."""
         targets = (*map(target_of, current.models if current else ()), *told.values())
         refs = {ref for target in targets for ref in (target.approved, target.target) if ref is not None}
