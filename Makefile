@@ -77,7 +77,7 @@ bench-batch: venv ## Bytes a row of the batch format, beside other formats and t
 	$(BIN)/python -m tests.bench.batch
 
 .PHONY: bench-data
-bench-data: venv ## The node's log beside SQLite and `cat`: appends, replay, recovery, power cuts
+bench-data: venv ## The node's log beside SQLite and `cat`: appends, replay, recovery, power cuts; inference beside ingest
 	$(BIN)/python -m tests.bench.data
 
 .PHONY: bench-lake

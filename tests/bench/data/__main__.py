@@ -1,6 +1,7 @@
 """`make bench-data`: what the node's log can do, beside SQLite and `cat` on the same disk in the same run.
 
-Everything is pinned to one core. `--folder` chooses the disk.
+Everything is pinned to one core, but for clients of the process that serves and takes events in. `--folder` chooses the
+disk.
 """
 # ruff: noqa: T201 - printing is what it is for
 
@@ -9,12 +10,13 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 from skerry_edge.events.record import NewRecord
 from tests.bench.batch import dataset
-from tests.bench.data import appending, reading
+from tests.bench.data import appending, beside, reading
 from tests.bench.data.spread import text
 from tests.cluster.lab import RequirementMissingError, requirements
 from tests.integration.events.power import cut_the_power
@@ -33,11 +35,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, default=Path("build"), help="where the disk to be measured is mounted")
     chosen = parser.parse_args()
-    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {max(cores)})
     chosen.folder.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix="bench-data-", dir=chosen.folder))
     try:
-        figures = _figures(work)
+        figures = _figures(work) | _beside(work, cores)
     finally:
         shutil.rmtree(work)
     for path, names in OTHERS.items():
@@ -78,6 +81,15 @@ def _figures(work: Path) -> dict[str, Any]:
         "replay": replayed,
         "recover": recovered,
     }
+
+
+def _beside(work: Path, cores: Collection[int]) -> dict[str, Any]:
+    found = beside.measure(work / "beside", cores)
+    print(f"inference beside {text(found['events_per_s'], ',.0f')} events/s, 99th percentile")
+    for name, ms in found["ms"].items():
+        print(f"  {name:8} {text(ms)} ms")
+    print(f"  ratio    {text(found['ratio'])}")
+    return {"inference_p99_beside_ingest": found["ratio"]["median"], "inference_beside_ingest": found}
 
 
 def _power_cuts(work: Path) -> dict[str, int]:
