@@ -84,6 +84,10 @@ bench-data: venv ## The node's log beside SQLite and `cat`: appends, replay, rec
 bench-lake: venv ## Events a second into the hub's tables, by one process and by Dask workers
 	$(BIN)/python -m tests.bench.lake
 
+.PHONY: bench-features
+bench-features: venv ## Features: reads beside Feast and SQL, events through a node, memory
+	$(BIN)/python -m tests.bench.features
+
 .PHONY: clean
 clean: ## Remove what was built in the checkout (the lab's cache lives outside)
 	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

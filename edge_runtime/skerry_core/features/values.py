@@ -39,7 +39,7 @@ class Window:
 
 def value_of(plan: FeaturePlan, window: Window, now: int) -> Value:
     """The value of a feature in a window in which at least one event counts."""
-    return _RULES[plan.feature.aggregation](plan, window, now)
+    return _RULES[plan.rule](plan, window, now)
 
 
 def quotient(numerator: int, denominator: int) -> float:
@@ -154,23 +154,23 @@ def _vector_mean(plan: FeaturePlan, window: Window, _: int) -> Value:
     return tuple(quotient(*part) for part in mean(window.merged(total), window.merged(tally)[0]))
 
 
-_RULES: Mapping[Aggregation, Callable[[FeaturePlan, Window, int], Value]] = {
-    Aggregation.COUNT: _count,
-    Aggregation.SUM: _sum,
-    Aggregation.MEAN: _mean,
-    Aggregation.MIN: _extreme,
-    Aggregation.MAX: _extreme,
-    Aggregation.STD: _std,
-    Aggregation.LAST: _edge,
-    Aggregation.FIRST: _edge,
-    Aggregation.RECENCY: _recency,
-    Aggregation.RATE: _rate,
-    Aggregation.EWMA: _ewma,
-    Aggregation.DISTINCT: _distinct,
-    Aggregation.QUANTILE: _quantile,
-    Aggregation.HISTOGRAM: _histogram,
-    Aggregation.TOP_K: _top,
-    Aggregation.HEALTH: _health,
-    Aggregation.EMBEDDING_LAST: _edge,
-    Aggregation.EMBEDDING_MEAN: _vector_mean,
+_RULES: Mapping[str, Callable[[FeaturePlan, Window, int], Value]] = {
+    Aggregation.COUNT.value: _count,
+    Aggregation.SUM.value: _sum,
+    Aggregation.MEAN.value: _mean,
+    Aggregation.MIN.value: _extreme,
+    Aggregation.MAX.value: _extreme,
+    Aggregation.STD.value: _std,
+    Aggregation.LAST.value: _edge,
+    Aggregation.FIRST.value: _edge,
+    Aggregation.RECENCY.value: _recency,
+    Aggregation.RATE.value: _rate,
+    Aggregation.EWMA.value: _ewma,
+    Aggregation.DISTINCT.value: _distinct,
+    Aggregation.QUANTILE.value: _quantile,
+    Aggregation.HISTOGRAM.value: _histogram,
+    Aggregation.TOP_K.value: _top,
+    Aggregation.HEALTH.value: _health,
+    Aggregation.EMBEDDING_LAST.value: _edge,
+    Aggregation.EMBEDDING_MEAN.value: _vector_mean,
 }

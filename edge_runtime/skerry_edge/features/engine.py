@@ -1,7 +1,6 @@
 """The engine port over `skerry_core.features`."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from datetime import timedelta
 
 from pydantic import ValidationError
@@ -11,7 +10,7 @@ from skerry_core.features.apply import RawEvents, apply
 from skerry_core.features.definition import Aggregation, FeatureSetDocument
 from skerry_core.features.entity_key import entity_key, entity_parts
 from skerry_core.features.plan import Plan, compile_set
-from skerry_core.features.read import FeatureStatus, Reading, read
+from skerry_core.features.read import FeatureStatus, FeatureValue, Reading, read
 from skerry_core.features.state import EntityState
 from skerry_core.features.vector import Vector, vector
 from skerry_edge.features.ports import Applied, StateSource
@@ -66,7 +65,8 @@ class CoreEngine:
                 continue
             age = max(now - value.event_time, 0)
             recent = value.name in self.recency and value.status is FeatureStatus.PRESENT
-            values.append(replace(value, age_us=age, value=age / 1e6 if recent else value.value))
+            known = age / 1e6 if recent else value.value
+            values.append(FeatureValue(value.name, known, value.status, age, value.event_time, value.events))
         return Reading(tuple(values), reading.until_us)
 
     def vector(self, reading: Reading, names: Sequence[str]) -> Vector:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import SimpleNamespace
+
+from msgspec import structs
 
 from skerry_core.features.normalize import Refusal
 from skerry_core.features.read import FeatureStatus, FeatureValue, Reading
@@ -137,7 +139,7 @@ class FakeEngine:
 
     def at(self, reading, now):
         values = (
-            value if value.event_time is None else replace(value, age_us=max(now - value.event_time, 0))
+            value if value.event_time is None else structs.replace(value, age_us=max(now - value.event_time, 0))
             for value in reading.values
         )
         return Reading(tuple(values), reading.until_us)
