@@ -212,13 +212,17 @@ def _with_events(bound: _Bound, told: FeatureTold, these: Members) -> FeatureTol
     feature = bound.plan.by_name[told.name]
     span = span_of(bound.plan, feature, bound.now)
     found = len(these.rows[told.name])
+    value = these.values[told.name] if found == told.counted else None
+    if told.counted == found == 0:
+        # That there is an age says that there were events before the window: then none is an answer.
+        value = None if told.age_seconds is None else 0.0
     return replace(
         told,
         aggregation=feature.feature.aggregation.value,
         window_start=moment(span.start),
         window_end=moment(span.end),
         found=found,
-        value=these.values[told.name] if found == told.counted else None,
+        value=value,
     )
 
 

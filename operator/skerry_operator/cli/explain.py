@@ -14,7 +14,9 @@ from skerry_core.errors import UserMustActError, WaitError
 from skerry_core.lineage.explanation import Explanation
 from skerry_core.lineage.record import RecordId
 from skerry_operator.cli import cluster
+from skerry_operator.cli import store as store_options
 from skerry_operator.cli.explanation_text import lines
+from skerry_operator.cli.lake import opened_lake
 from skerry_operator.kube.resources import PODS
 from skerry_operator.site.names import EVIDENCE_PORT, RUNTIME_LABELS
 
@@ -32,6 +34,13 @@ def explain(
         ),
     ] = None,
     context: cluster.Context = "",
+    store: Annotated[
+        str,
+        typer.Option(envvar="SKERRY_STORE", metavar="URI", help="Ask the hub's tables, in the store at this address."),
+    ] = "",
+    endpoint: store_options.Endpoint = "",
+    region: store_options.Region = "us-east-1",
+    ca_file: store_options.CaFile = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Tell how a prediction came about: model, features with their ages, and the events in their windows."""
@@ -40,8 +49,14 @@ def explain(
         found = _from_volume(volume, prediction)
     elif node:
         found = _from_node(wanted, context)
+    elif store:
+        with opened_lake(store, store_options.access(store, endpoint, region, ca_file)) as (lake, query):
+            # Arrow and DuckDB are an extra.
+            from skerry_operator.ingest.lineage import LakeLineage  # noqa: PLC0415
+
+            found = LakeLineage(lake, query).explain(prediction)
     else:
-        raise typer.BadParameter("say where to look: --node or --volume")
+        raise typer.BadParameter("say where to look: --store, --node or --volume")
     if as_json:
         typer.echo(msgspec.json.encode(found).decode())
     else:

@@ -11,8 +11,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from skerry_core.errors import UserMustActError
 from skerry_operator.cli import store as store_options
+from skerry_operator.cli.lake import opened_lake
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -50,15 +50,7 @@ def query(
     if as_json and as_csv:
         raise typer.BadParameter("--json and --csv exclude each other")
     access = store_options.access(store, endpoint, region, ca_file)
-    try:
-        # DuckDB and Arrow are an extra: large, and nothing else here needs them.
-        from skerry_operator.ingest.lake import Lake  # noqa: PLC0415
-        from skerry_operator.ingest.query import opened  # noqa: PLC0415
-    except ImportError as error:
-        raise UserMustActError(
-            "ExtraMissing", f"{error.name} is not installed, which queries need: pip install 'skerry[ingest]'"
-        ) from error
-    with opened(Lake(store, access)) as lake:
+    with opened_lake(store, access) as (_, lake):
         if list_views:
             views = [{"name": view.name, "what": view.question} for view in lake.views]
             tables = [{"name": name, "what": "Every event of this stream, all its columns."} for name in lake.streams]

@@ -1,0 +1,251 @@
+"""Explains predictions from the hub's tables, once their site has synced: the records and events behind them in SQL."""
+
+# Names of tables and columns are ours or match skerry_api's patterns, and all that comes from an id is quoted.
+# ruff: noqa: S608
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+import numpy as np
+from pydantic import ValidationError
+
+from skerry_api.v1alpha1.syncpolicy import PREDICTIONS
+from skerry_core.bundle.manifest import MAX_MANIFEST_BYTES, Manifest
+from skerry_core.errors import SkerryError, UserMustActError
+from skerry_core.features.apply import RawEvents
+from skerry_core.features.definition import MAX_DOCUMENT_BYTES, FeatureSetDocument
+from skerry_core.lineage.explain import Found, Kept, Wanted, explain, moment, wanted
+from skerry_core.lineage.explanation import Explanation, Missing
+from skerry_core.lineage.record import Prediction, RecordId
+from skerry_core.store.blobs import read_blob
+from skerry_operator.ingest.lake import Lake
+from skerry_operator.ingest.query import LakeQuery
+from skerry_operator.ingest.schema import column_name
+from skerry_operator.ingest.views import table_name
+
+# Events of one entity, in the windows of one prediction; there can be more only where a set is none for it.
+_MAX_EVENTS = 100_000
+_REDACTED = 8
+_EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
+
+Row = dict[str, Any]
+
+
+class PredictionNotFoundError(UserMustActError):
+    """There is no such prediction in the tables, and why that can be."""
+
+    def __init__(self, wanted: RecordId, why: str) -> None:
+        super().__init__("PredictionNotFound", f"prediction {wanted} isn't in the hub's tables: {why}")
+
+
+@dataclass(frozen=True)
+class LakeLineage:
+    """Looks up and explains; `query` is the lake as it was when that was opened."""
+
+    lake: Lake
+    query: LakeQuery
+
+    def explain(self, text: str) -> Explanation:
+        """Explain the prediction with this id.
+
+        Raises PredictionNotFoundError, UserMustActError `IdInvalid`, and what the lake raises.
+        """
+        found = self._find(RecordId.parse(text))
+        kept = {each.input: self._kept(found.id, each) for each in wanted(found)}
+        return explain(found, kept, "hub")
+
+    def _find(self, record_id: RecordId) -> Found:
+        rows = self._rows(f"SELECT * FROM {PREDICTIONS} WHERE {_log(record_id)} AND seq = {record_id.seq}", PREDICTIONS)
+        if not rows:
+            raise PredictionNotFoundError(record_id, self._why(record_id))
+        row = rows[0]
+        if (row["flags"] or 0) & _REDACTED:
+            raise PredictionNotFoundError(record_id, "it was redacted")
+        try:
+            record = _prediction(row)
+        except (ValueError, KeyError) as error:
+            raise PredictionNotFoundError(record_id, f"its record can't be understood: {error}") from error
+        manifest = self._manifest(record.digest) if record.features else None
+        documents = {} if manifest is None else dict(self._documents(manifest))
+        return Found(record_id, _micros(row["time"]), record, manifest, documents)
+
+    def _why(self, record_id: RecordId) -> str:
+        """Why there is no row, as far as the tables tell."""
+        told = f'{_log(record_id)} AND stream = \'{PREDICTIONS}\' AND {record_id.seq} BETWEEN "first" AND "last"'
+        for row in self._rows(f"SELECT reason FROM _absent WHERE {told}"):
+            return f"its site told that it never comes: {row['reason']}"
+        for row in self._rows(f"SELECT state FROM gaps WHERE {told}"):
+            return "it is missing and was asked for again" if row["state"] == "Open" else "it was lost on its way here"
+        newest = self._newest(record_id, PREDICTIONS)
+        if newest is None:
+            return "nothing of that log has come yet: the node has not synced since, or the id is another fleet's"
+        if newest < record_id.seq:
+            return f"its site has not synced it yet: the newest of its log here is number {newest}"
+        return "it was here and is past the time that tables are kept for"
+
+    def _newest(self, record_id: RecordId, stream: str) -> int | None:
+        here = f"SELECT max(seq) AS n FROM {_quoted(stream)} WHERE {_log(record_id)}"
+        gone = f'SELECT max("last") AS n FROM _absent WHERE {_log(record_id)} AND stream = {_text(stream)}'
+        found = [row["n"] for row in (*self._rows(here, stream), *self._rows(gone)) if row["n"] is not None]
+        return max(found, default=None)
+
+    def _manifest(self, digest: str) -> Manifest | None:
+        with suppress(SkerryError, ValidationError, ValueError):
+            return Manifest.model_validate_json(read_blob(self.lake.store, digest, MAX_MANIFEST_BYTES))
+        return None
+
+    def _documents(self, manifest: Manifest) -> Iterator[tuple[str, FeatureSetDocument]]:
+        for digest in manifest.feature_set_digests():
+            with suppress(SkerryError, ValidationError):
+                data = read_blob(self.lake.store, digest, MAX_DOCUMENT_BYTES)
+                yield digest, FeatureSetDocument.model_validate_json(data)
+
+    # Events
+
+    def _kept(self, record_id: RecordId, each: Wanted) -> Kept:
+        log = RecordId(record_id.site, record_id.node, each.epoch, each.seq)
+        columns = {path: column_name(tuple(path.split("."))) for path in each.paths}
+        there = self.query.tables.get(each.stream, frozenset())
+        columns = {path: name for path, name in columns.items() if name in there}
+        json_columns = self._json_columns(each.stream)
+        within = (
+            f"site = {_text(log.site)} AND node = {_text(log.node)} AND received >= {_moment(each.span.start)} "
+            f"AND ((epoch = {_text(log.epoch)} AND seq <= {log.seq}) "
+            f"OR (epoch <> {_text(log.epoch)} AND received <= {_moment(each.until)}))"
+        )
+        # A row that is set aside has its text alone; the engine looks whom it is about.
+        about = " OR ".join(["set_aside IS NOT NULL", f"({self._about(each, columns)})"])
+        names = ", ".join(f'"{name}"' for name in sorted(set(columns.values())))
+        rows = self._rows(
+            f"SELECT epoch, seq, time, received, set_aside, body{', ' if names else ''}{names} "
+            f"FROM {_quoted(each.stream)} WHERE {within} AND ({about}) AND coalesce(flags, 0) & {_REDACTED} = 0 "
+            f"ORDER BY received DESC, seq DESC LIMIT {_MAX_EVENTS + 1}",
+            each.stream,
+        )
+        missing = list(self._missing(log, each, within))
+        if len(rows) > _MAX_EVENTS:
+            missing.append(Missing(f"only the newest {_MAX_EVENTS} were looked at", 1))
+            rows = rows[:_MAX_EVENTS]
+        return Kept(
+            RawEvents(
+                [_body(row, columns, json_columns) for row in rows],
+                np.array([_micros(row["time"]) for row in rows], np.int64),
+                np.array([_micros(row["received"]) for row in rows], np.int64),
+            ),
+            [(row["epoch"], row["seq"]) for row in rows],
+            tuple(missing),
+        )
+
+    def _about(self, each: Wanted, columns: Mapping[str, str]) -> str:
+        """SQL that excludes rows about others; the engine decides about the rest."""
+        parts = []
+        for path, part in zip(each.paths, each.entity, strict=False):
+            if path not in columns:
+                return "false"
+            column = f'"{columns[path]}"'
+            # A number is the same key as its decimal text.
+            equal = f"TRY_CAST({column} AS VARCHAR) = {_text(part)}"
+            if part.removeprefix("-").isascii() and part.removeprefix("-").isdecimal():
+                equal += f" OR TRY_CAST({column} AS DOUBLE) = TRY_CAST({_text(part)} AS DOUBLE)"
+            # In a column of JSON a text has its quotes.
+            parts.append(f"({equal} OR TRY_CAST({column} AS VARCHAR) = {_text(json.dumps(part))})")
+        return " AND ".join(parts) or "true"
+
+    def _missing(self, log: RecordId, each: Wanted, within: str) -> Iterator[Missing]:
+        redacted = f"SELECT count(*) AS n FROM {_quoted(each.stream)} WHERE {within} AND flags & {_REDACTED} <> 0"
+        for row in self._rows(redacted, each.stream):
+            if row["n"]:
+                yield Missing("they were redacted", row["n"])
+        before = (
+            f"SELECT max(seq) AS n FROM {_quoted(each.stream)} WHERE {_log(log)} "
+            f"AND received < {_moment(each.span.start)} AND seq <= {log.seq}"
+        )
+        first = max((row["n"] or 0 for row in self._rows(before, each.stream)), default=0) + 1
+        stretch = f'{_log(log)} AND stream = {_text(each.stream)} AND "last" >= {first} AND "first" <= {log.seq}'
+        counted = f'sum(least("last", {log.seq}) - greatest("first", {first}) + 1)::BIGINT AS n'
+        for row in self._rows(f"SELECT reason, {counted} FROM _absent WHERE {stretch} GROUP BY reason ORDER BY reason"):
+            yield Missing(f"their site told that they never come: {row['reason']}", row["n"])
+        for row in self._rows(f"SELECT state, {counted} FROM gaps WHERE {stretch} GROUP BY state ORDER BY state"):
+            yield Missing("they got lost on their way here" if row["state"] == "Lost" else "they are late", row["n"])
+        newest = self._newest(log, each.stream) or 0
+        if newest < log.seq:
+            yield Missing("they have not come here yet", log.seq - max(newest, first - 1))
+
+    def _json_columns(self, stream: str) -> frozenset[str]:
+        """Columns whose texts are JSON."""
+        table = self.lake.open(stream)
+        if table is None:
+            return frozenset()
+        fields = json.loads(table.schema().to_json())["fields"]
+        return frozenset(field["name"] for field in fields if field["metadata"].get("skerry.json"))
+
+    def _rows(self, sql: str, stream: str = "") -> list[Row]:
+        if stream and stream not in self.query.tables:
+            return []
+        rows: list[Row] = self.query.run(sql).read_all().to_pylist()
+        return rows
+
+
+def _prediction(row: Row) -> Prediction:
+    """A record again, of its columns."""
+    if row["set_aside"] is not None:
+        return msgspec.json.decode(row["body"], type=Prediction)
+    there = {name: _plain(value) for name, value in row.items() if value is not None}
+    pair = {name.removeprefix("pair_"): value for name, value in there.items() if name.startswith("pair_")}
+    record = {name: there[name] for name in Prediction.__struct_fields__ if name in there}
+    record |= {name: json.loads(there[name]) for name in ("features", "given") if isinstance(there.get(name), str)}
+    record["entity"] = {
+        name.removeprefix("entity_"): str(value) for name, value in there.items() if name.startswith("entity_")
+    }
+    return msgspec.convert(record | ({"pair": pair} if pair else {}), Prediction)
+
+
+def _body(row: Row, columns: Mapping[str, str], json_columns: frozenset[str]) -> bytes:
+    """An event's body again, of the members that the feature set looks at."""
+    if row["set_aside"] is not None:
+        return str(row["body"]).encode()
+    body: dict[str, Any] = {}
+    for path, column in columns.items():
+        value = row[column]
+        if value is None:
+            continue
+        *above, last = path.split(".")
+        place = body
+        for name in above:
+            place = place.setdefault(name, {})
+        place[last] = json.loads(value) if column in json_columns else _plain(value)
+    return json.dumps(body).encode()
+
+
+def _plain(value: Any) -> Any:
+    """Numbers are floats in the tables; one that is whole was written without a point, as a rule."""
+    if isinstance(value, float) and value.is_integer() and not (value == 0 and math.copysign(1.0, value) < 0):
+        return int(value)
+    return value
+
+
+def _micros(at: datetime) -> int:
+    return (at - _EPOCH) // timedelta(microseconds=1)
+
+
+def _moment(micros: int) -> str:
+    return f"TIMESTAMPTZ {_text(moment(max(micros, 0)))}"
+
+
+def _log(record_id: RecordId) -> str:
+    return f"site = {_text(record_id.site)} AND node = {_text(record_id.node)} AND epoch = {_text(record_id.epoch)}"
+
+
+def _text(text: str) -> str:
+    """A literal of SQL."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _quoted(stream: str) -> str:
+    return f'"{table_name(stream)}"'

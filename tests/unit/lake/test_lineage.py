@@ -1,0 +1,206 @@
+"""The hub explains what its node explained, from real Delta tables; and says why it can't."""
+
+import json
+
+import msgspec
+import pytest
+from typer.testing import CliRunner
+
+from skerry_core.batch.codec import encode
+from skerry_core.batch.contents import Absent, AbsentReason, Batch, LogName, Row
+from skerry_core.batch.key import batch_key
+from skerry_core.canonical import canonical_json
+from skerry_core.lineage.explain import explain, wanted
+from skerry_core.lineage.record import PairRecord, RecordId
+from skerry_core.store.blobs import put_bytes
+from skerry_operator.cli.main import app
+from skerry_operator.ingest.lineage import LakeLineage, PredictionNotFoundError
+from skerry_operator.ingest.query import opened
+from tests.unit.features.sets import body, event
+from tests.unit.lineage.cases import EPOCH, ID, NOW, SET, ago, found, kept, recorded, released
+
+EVENTS = [
+    event({"rms": 9.0}, ago(1500)),
+    event({"rms": 1.0}, ago(700)),
+    event({"rms": 2.5, "cycles": 7, "v": [1.0, -0.0, 2.0], "open": True}, ago(400)),
+    event({"rms": -0.0, "state": "run's"}, ago(350)),
+    event({"rms": 6.0}, ago(300)),
+    event({"rms": 8.0}, ago(290), subject="press-2"),
+    event({"rms": "no"}, ago(280)),
+    event({"rms": 7.0}, ago(1000), ago(250)),  # too late
+    event({}, ago(240)),
+]
+PREDICTIONS = LogName("berlin", "node-1", "predictions", ID.epoch)
+VIBRATION = LogName("berlin", "node-1", "vibration", EPOCH)
+
+
+def upload(hub, log, after, rows, absent=(), last=None):
+    end = last or max([after, *(row.seq for row in rows), *(each.last for each in absent)])
+    encoded = encode(Batch(log, after, end, tuple(rows), tuple(absent)))
+    hub.store.put(f"sites/{log.site}/{batch_key(log, after, end, encoded.format)}", encoded.data)
+
+
+def stored(events, first=1, flags=0):
+    return [
+        Row(seq, seq, time, received, flags, text) for seq, (text, time, received) in enumerate(events, start=first)
+    ]
+
+
+def told(events=EVENTS, entity="press-1", **changes):
+    record, _ = recorded(events, entity)
+    return msgspec.structs.replace(record, **changes)
+
+
+def published(hub, record, seq=ID.seq):
+    """The record as its site syncs it, with its release and set in the store."""
+    digest = put_bytes(hub.store, canonical_json(released())).digest
+    put_bytes(hub.store, canonical_json(SET))
+    record = msgspec.structs.replace(record, digest=digest)
+    absent = [Absent(1, seq - 2, AbsentReason.SAMPLED), Absent(seq - 1, seq - 1, AbsentReason.EXPIRED)]
+    upload(hub, PREDICTIONS, 0, [Row(seq, seq, NOW, NOW, 0, msgspec.json.encode(record))], absent)
+    return record
+
+
+def explained(hub, record_id=ID):
+    hub.run()
+    with opened(hub.lake) as query:
+        return LakeLineage(hub.lake, query).explain(str(record_id))
+
+
+def locally(record, events=EVENTS, **changes):
+    of = found(record)
+    return explain(of, {each.input: kept(events, **changes) for each in wanted(of)}, "hub")
+
+
+@pytest.mark.parametrize("entity", ["press-1", "press-2", "press-9"])
+def test_as_the_node_told(hub, entity):
+    record = published(hub, told(entity=entity))
+    upload(hub, VIBRATION, 0, stored(EVENTS))
+    assert explained(hub) == locally(record)
+
+
+def test_of_a_canary_and_what_a_client_gave(hub):
+    pair = PairRecord("sha256:" + "1" * 64, "sha256:" + "2" * 64, 0.5, 1.0, 4, 1, "Timeout")
+    record = published(hub, told(pair=pair, given=("x", "y")))
+    upload(hub, VIBRATION, 0, stored(EVENTS))
+    explanation = explained(hub)
+    assert explanation == locally(record)
+    assert (explanation.pair.disagreements, explanation.given) == (1, ("x", "y"))
+
+
+@pytest.mark.parametrize("press", [7, "7", "pr'ess", 'pr"ess', "prés"])
+def test_whoever_it_is_about(hub, press):
+    others = [event({"rms": 3.0}, ago(100), subject=other) for other in (7, "x", None, 7.5)]
+    events = [event({"rms": 1.0}, ago(300), subject=press), *others]
+    record = published(hub, told(events, str(press)))
+    upload(hub, VIBRATION, 0, stored(events))
+    assert explained(hub) == locally(record, events)
+
+
+def test_events_that_fit_no_column_are_found_too(hub):
+    upload(hub, VIBRATION, 0, stored(EVENTS[:3]))
+    hub.run()
+    odd = (body({"rms": 4.0, "cycles": [1]}), ago(200), ago(200))
+    events = [
+        *EVENTS[:3],
+        (odd[0].replace(b'"cycles": [1]', b'"open": "yes"'), *odd[1:]),
+        event({"rms": 4.5}, ago(190)),
+    ]
+    record = published(hub, told(events))
+    upload(hub, VIBRATION, 3, stored(events[3:], 4))
+    assert explained(hub) == locally(record, events)
+
+
+def test_what_never_comes_is_told(hub):
+    record = published(hub, told())
+    rows = [row for row in stored(EVENTS) if row.seq != 3]
+    upload(hub, VIBRATION, 0, rows, [Absent(3, 3, AbsentReason.SAMPLED)])
+    (filled,) = explained(hub).inputs
+    assert [(each.reason, each.records) for each in filled.missing] == [
+        ("their site told that they never come: Sampled", 1)
+    ]
+    assert filled.notes[0] == "count: 1 of 4 events are no longer kept here"
+    assert record.features[0].events[0] == 4
+
+
+def test_what_has_not_come_yet_is_told(hub):
+    published(hub, told())
+    upload(hub, VIBRATION, 0, stored(EVENTS[:4]))
+    (filled,) = explained(hub).inputs
+    assert [(each.reason, each.records) for each in filled.missing] == [("they have not come here yet", 5)]
+
+
+def test_a_gap_is_told(hub):
+    published(hub, told())
+    upload(hub, VIBRATION, 0, stored(EVENTS[:4]))
+    upload(hub, VIBRATION, 5, stored(EVENTS[5:], 6))
+    (filled,) = explained(hub).inputs
+    assert [(each.reason, each.records) for each in filled.missing] == [("they are late", 1)]
+
+
+def test_what_was_redacted_is_counted_and_not_told(hub):
+    published(hub, told())
+    rows = stored(EVENTS)
+    rows[4] = Row(5, 5, rows[4].time, rows[4].received, 8, b"{}")
+    upload(hub, VIBRATION, 0, rows)
+    (filled,) = explained(hub).inputs
+    assert [(each.reason, each.records) for each in filled.missing] == [("they were redacted", 1)]
+
+
+def test_no_event_has_come_at_all(hub):
+    published(hub, told())
+    (filled,) = explained(hub).inputs
+    assert [each.found for each in filled.features] == [0] * 4
+    assert filled.missing[0].reason == "they have not come here yet"
+
+
+def test_logs_of_other_epochs_count_up_to_the_prediction(hub):
+    before = LogName("berlin", "node-1", "vibration", "0" * 16)
+    record = published(hub, told())
+    upload(hub, before, 0, stored(EVENTS[:4]))
+    upload(hub, VIBRATION, 4, stored(EVENTS[4:], 5), last=9)
+    upload(hub, LogName("berlin", "node-1", "vibration", "f" * 16), 0, stored([event({"rms": 1.0}, ago(60), NOW + 1)]))
+    (filled,) = explained(hub).inputs
+    assert [each.found for each in filled.features] == list(record.features[0].events)
+    assert {RecordId.parse(each.id).epoch for each in filled.events} == {EPOCH, "0" * 16}
+
+
+def test_a_release_that_is_not_in_the_store(hub):
+    record = told()
+    upload(hub, PREDICTIONS, 6, [Row(7, 7, NOW, NOW, 0, msgspec.json.encode(record))])
+    explanation = explained(hub)
+    assert "isn't kept here" in explanation.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("seq", "why"),
+    [(3, "never comes: Sampled"), (6, "never comes: Expired"), (9, "not synced it yet: the newest .* number 7")],
+)
+def test_why_a_prediction_is_not_here(hub, seq, why):
+    published(hub, told())
+    with pytest.raises(PredictionNotFoundError, match=why):
+        explained(hub, RecordId(ID.site, ID.node, ID.epoch, seq))
+
+
+def test_why_there_is_nothing(hub):
+    with pytest.raises(PredictionNotFoundError, match="nothing of that log has come"):
+        explained(hub)
+    published(hub, told())
+    upload(hub, PREDICTIONS, 9, [Row(10, 10, NOW, NOW, 0, b'{"model":"other"}'), Row(11, 11, NOW, NOW, 8, b"{}")])
+    hub.run()
+    for seq, why in ((8, "asked for again"), (10, "can't be understood"), (11, "redacted")):
+        with pytest.raises(PredictionNotFoundError, match=why):
+            explained(hub, RecordId(ID.site, ID.node, ID.epoch, seq))
+    with pytest.raises(PredictionNotFoundError, match="nothing of that log"):
+        explained(hub, RecordId("x'--", ID.node, ID.epoch, 1))
+
+
+def test_by_the_command_line(hub):
+    published(hub, told())
+    upload(hub, VIBRATION, 0, stored(EVENTS))
+    hub.run()
+    answer = CliRunner().invoke(app, ["explain", str(ID), "--store", hub.lake.uri, "--json"])
+    assert answer.exit_code == 0, answer.stderr
+    assert json.loads(answer.stdout)["by"] == "hub"
+    answer = CliRunner().invoke(app, ["explain", f"{ID}9"], env={"SKERRY_STORE": hub.lake.uri})
+    assert (answer.exit_code, "not synced it yet" in answer.stderr) == (1, True)
