@@ -15,6 +15,7 @@ from skerry_api.v1alpha1.fields import (
     Name,
     ObjectMeta,
     PositiveDuration,
+    Timestamp,
     map_by,
 )
 from skerry_api.v1alpha1.quantity import ByteCount, between
@@ -23,6 +24,7 @@ from skerry_api.v1alpha1.selector import LabelSelector
 RateBytes = Annotated[ByteCount, between("100", "1Ti")]
 BudgetBytes = Annotated[ByteCount, between("1k", "1024Ti")]
 BodyBytes = Annotated[ByteCount, between("64", "64Ki")]
+SampleBytes = Annotated[ByteCount, between("1k", "1Ti")]
 LogBytes = Annotated[ByteCount, between("1Mi", "64Ti")]
 
 
@@ -267,6 +269,21 @@ class Alert(ApiModel):
     """What it means, for people; the alert's name unless set."""
 
 
+class Sample(ApiModel):
+    """Records that leave a node though their stream's sampling would keep them there; all other rules hold for them."""
+
+    name: Name
+    """What the request is called; with another name or another end it is a new one, of which nothing is spent."""
+    stream: Name
+    """The stream that they are of."""
+    when: Annotated[str, StringConstraints(min_length=1, max_length=1024)] | None = None
+    """A CEL expression over `event` (the record) and `stream`, such as `event.subject == 'press-7'`. Default: all."""
+    until: Timestamp
+    """When the request ends."""
+    max_bytes: SampleBytes
+    """How many bytes of records each node sends at most."""
+
+
 class SyncPolicyRules(ApiModel):
     """All that a policy says."""
 
@@ -278,6 +295,8 @@ class SyncPolicyRules(ApiModel):
     """Predicates that make urgent events."""
     downloads: Downloads | None = None
     """What downloads may use."""
+    samples: Annotated[tuple[Sample, ...], Field(max_length=16, json_schema_extra=map_by("name"))] = ()
+    """Records that are asked for though sampling would keep them at the site."""
 
 
 class SyncPolicySpec(SyncPolicyRules):

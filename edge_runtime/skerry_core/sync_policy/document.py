@@ -8,7 +8,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from skerry_api.v1alpha1.fields import ApiModel, Duration, Fraction, Name
+from skerry_api.v1alpha1.fields import ApiModel, Duration, Fraction, Name, Timestamp
 from skerry_api.v1alpha1.syncpolicy import Consent, OnMetered, PrivacyAction, Statistic, Tier
 
 MAX_DOCUMENT_BYTES = 65_536
@@ -151,6 +151,19 @@ class AlertPolicy(ApiModel):
     message: str
 
 
+class SamplePolicy(ApiModel):
+    """Records of a stream for which `when` (CEL, as an alert's; None: all) is true leave though sampling keeps them.
+
+    Until `until`, and at most `max_bytes` of them from each node.
+    """
+
+    name: Name
+    stream: Name
+    when: str | None = None
+    until: Timestamp
+    max_bytes: Bytes
+
+
 class SyncPolicyDocument(ApiModel):
     """Everything that ingest, sync and outbound rules of one site's nodes go by.
 
@@ -164,10 +177,11 @@ class SyncPolicyDocument(ApiModel):
     data_classes: tuple[DataClassPolicy, ...] = ()
     alerts: tuple[AlertPolicy, ...] = ()
     downloads: DownloadPolicy
+    samples: tuple[SamplePolicy, ...] = ()
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        for names in (self.streams, self.data_classes, self.alerts):
+        for names in (self.streams, self.data_classes, self.alerts, self.samples):
             if len({part.name for part in names}) != len(names):
                 raise ValueError("a name is there twice")
         if tuple(part.tier for part in self.tiers) != tuple(Tier):

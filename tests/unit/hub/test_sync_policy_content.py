@@ -40,6 +40,30 @@ def bulk(**changes) -> dict:
     return {"tiers": [{"tier": "Bulk", "windows": [window(**changes)]}]}
 
 
+def sample(**changes) -> dict:
+    return {
+        "streams": [{"name": "vibration", "tier": "Bulk"}],
+        "samples": [
+            {"name": "hot", "stream": "vibration", "until": "2030-01-01T00:00:00Z", "maxBytes": "10Mi"} | changes
+        ],
+    }
+
+
+def test_a_sample_is_told_to_nodes_whole():
+    document = SyncPolicyDocument.model_validate_json(bytes_of(sample(when="event.subject == 'press-7'")))
+    [asked] = document.samples
+    assert (asked.max_bytes, asked.until.year, asked.when) == (10 << 20, 2030, "event.subject == 'press-7'")
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"), [({"stream": "nowhere"}, "StreamUnknown"), ({"when": "event.x >"}, "ExpressionInvalid")]
+)
+def test_a_sample_of_nothing(changes, reason):
+    with pytest.raises(UserMustActError) as raised:
+        bytes_of(sample(**changes))
+    assert raised.value.reason == reason
+
+
 def alert(when: str) -> dict:
     return {"alerts": [{"name": "hot", "stream": "*", "when": when}]}
 

@@ -32,13 +32,15 @@ class Outcome:
 class Gate:
     """What holds for one stream: greatest age, data class if it needs consent, share of entities, privacy rules.
 
-    `rules` makes of a body what may leave, or None if it can't be read.
+    `rules` makes of a body what may leave, or None if it can't be read. `wanted` says of a record that isn't in the
+    sample whether it was asked for.
     """
 
     max_age: timedelta
     consent: str | None = None
     share: float = 1.0
     rules: Callable[[bytes, Tally], bytes | None] | None = None
+    wanted: Callable[[bytes], bool] | None = None
 
     def passed(self, batches: Sequence[ColumnBatch], consents: Consents, sampler: Sampler, now: int) -> Outcome:
         """Judge at `now` (µs since 1970) the records of batches in ascending order: age, consent, sampling, rules.
@@ -77,7 +79,8 @@ class Gate:
             entity = entity_of(row.body)
             if self.consent is not None and not consents.cover(entity, self.consent, row.hlc):
                 return AbsentReason.CONSENT
-            if not sampler.takes(f"\0{row.seq}" if entity is None else entity, self.share):
+            drawn = sampler.takes(f"\0{row.seq}" if entity is None else entity, self.share)
+            if not drawn and (self.wanted is None or not self.wanted(row.body)):
                 return AbsentReason.SAMPLED
         if self.rules is None:
             return row

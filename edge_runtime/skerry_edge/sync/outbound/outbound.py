@@ -3,7 +3,7 @@
 import threading
 from collections import Counter as Count
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -26,6 +26,7 @@ from skerry_edge.sync.outbound.gate import Gate, Outcome
 from skerry_edge.sync.outbound.path import Tally
 from skerry_edge.sync.outbound.rules import Rules
 from skerry_edge.sync.outbound.salt import load_salt
+from skerry_edge.sync.outbound.samples import Samples, Wanted
 
 _Apply = Callable[[bytes, Tally], bytes | None]
 
@@ -53,7 +54,7 @@ class Outbound:
         registry: CollectorRegistry,
         uptime: Callable[[], int] = uptime_ms,
     ) -> None:
-        """Keep `salt` (at first a copy of `site_salt`) and `consent.json` in `folder`, sync's own.
+        """Keep `salt` (at first a copy of `site_salt`), `consent.json` and `samples.json` in `folder`, sync's own.
 
         `uptime` gives ms since the boot.
 
@@ -64,6 +65,7 @@ class Outbound:
         self._sampler = Sampler(salt.key("sampling"))
         self._keeper = ConsentKeeper(folder / "consent.json", consent_log, registry)
         self._policy = _Policy(ConsentRecords((), self._hash_key))
+        self._samples = Samples(folder / "samples.json", registry)
         self._uptime = uptime
         self._belief: Belief | None = None
         self._lock = threading.Lock()
@@ -91,13 +93,17 @@ class Outbound:
         }
         consent = ConsentRecords(document.data_classes, self._hash_key)
         self._policy = _Policy(consent, classes, frozenset(unrestricted))
+        self._samples.adopt(document)
 
     def rows(self, stream: StreamPolicy, batches: Sequence[ColumnBatch], now: datetime) -> Outcome:
         """What of a stream's records, in ascending batches, leaves the node.
 
-        Raises RetryError (ConsentUnreadable, PolicyChanged): then none of them may.
+        Raises RetryError (ConsentUnreadable, PolicyChanged, SamplesNotCounted): then none of them may.
         """
-        outcome = self._passed(self._gate(stream), batches, now)
+        wanted = self._samples.wanted(stream.name, now)
+        outcome = self._passed(replace(self._gate(stream), wanted=wanted), batches, now)
+        if wanted is not None:
+            self._spend(wanted)
         counts = Count({"Passed": len(outcome.rows)})
         for absent in outcome.absent:
             counts[absent.reason.value] += absent.last - absent.first + 1
@@ -130,6 +136,12 @@ class Outbound:
     def _passed(self, gate: Gate, batches: Sequence[ColumnBatch], now: datetime) -> Outcome:
         consents = Consents() if gate.consent is None else self._keeper.current(now)
         return gate.passed(batches, consents, self._sampler, self._believed(now))
+
+    def _spend(self, wanted: Wanted) -> None:
+        try:
+            self._samples.spend(wanted)
+        except OSError as error:
+            raise RetryError("SamplesNotCounted", f"what was asked for can't be counted: {error}") from error
 
     def _gate(self, stream: StreamPolicy) -> Gate:
         policy, rules = (None, None) if stream.data_class is None else self._class(stream.data_class)

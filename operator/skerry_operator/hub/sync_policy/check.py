@@ -30,6 +30,7 @@ def publishable(effective: SyncPolicyEffective) -> bytes:
     _check_data_classes(effective)
     for alert in effective.alerts:
         check_expression(alert.when, f"alert {alert.name}, when")
+    _check_samples(effective)
     data = canonical_json(document_of(effective))
     if len(data) > MAX_DOCUMENT_BYTES:
         raise UserMustActError(
@@ -37,6 +38,17 @@ def publishable(effective: SyncPolicyEffective) -> bytes:
             f"resolved, the policy has {len(data)} bytes, allowed are {MAX_DOCUMENT_BYTES}: drop parts of it",
         )
     return data
+
+
+def _check_samples(effective: SyncPolicyEffective) -> None:
+    streams = {stream.name for stream in effective.streams}
+    for sample in effective.samples:
+        if sample.when is not None:
+            check_expression(sample.when, f"sample {sample.name}, when")
+        if sample.stream not in streams:
+            raise UserMustActError(
+                "StreamUnknown", f"sample {sample.name}: there is no stream {sample.stream!r}; correct the name"
+            )
 
 
 def _windows(effective: SyncPolicyEffective) -> Iterator[tuple[str, Window]]:

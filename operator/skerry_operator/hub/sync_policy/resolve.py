@@ -33,6 +33,7 @@ def effective_policy(spec: SyncPolicySpec) -> SyncPolicyEffective:
         data_classes=tuple(map(_data_class, spec.data_classes)),
         alerts=tuple(map(_alert, spec.alerts)),
         downloads=_downloads(spec.downloads or Downloads()),
+        samples=spec.samples,
     )
 
 
