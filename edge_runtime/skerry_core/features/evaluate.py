@@ -7,6 +7,7 @@ import numpy as np
 
 from skerry_core.features.accumulators.identity import hashes
 from skerry_core.features.columns import Column, ColumnKind, ColumnPlan, Floats, Mask
+from skerry_core.features.conditions import Truth, Typed, typed
 from skerry_core.features.plan import Plan
 
 
@@ -18,6 +19,8 @@ class Evaluation:
         self._fields = fields
         self._size = size
         self._values: dict[str, Sequence[Any]] = {}
+        self._truths: dict[str, Truth | None] = {}
+        self._typed: dict[str, Typed | None] = {}
         self._masks: dict[str, Mask] = {}
         self._numbers: dict[str, tuple[Floats, Mask | None]] = {}
         self.undecided = 0
@@ -47,6 +50,14 @@ class Evaluation:
         if text in self._fields:
             return self._fields[text]
         if text not in self._values:
+            truth = self._truth(text)
+            if truth is not None:
+                true, false = truth
+                self._values[text] = [
+                    True if yes else False if no else None
+                    for yes, no in zip(true.tolist(), false.tolist(), strict=True)
+                ]
+                return self._values[text]
             expression = self._plan.expressions[text]
             used = [self._fields[name] for name in expression.fields]
             evaluate, names = expression.evaluate, expression.fields
@@ -57,8 +68,28 @@ class Evaluation:
 
     def _filter(self, text: str) -> Mask:
         if text not in self._masks:
-            self._masks[text] = np.array([value is True for value in self._raw(text)], dtype=np.bool_)
+            truth = self._truth(text)
+            if truth is None:
+                self._masks[text] = np.array([value is True for value in self._raw(text)], dtype=np.bool_)
+            else:
+                self._masks[text] = truth[0]
         return self._masks[text]
+
+    def _truth(self, text: str) -> Truth | None:
+        """A condition's outcome; None for what CEL has to evaluate."""
+        if text not in self._truths:
+            expression = self._plan.expressions.get(text)
+            condition = None if expression is None else expression.condition
+            truth = None if condition is None else condition.truth(self._column, self._size)
+            if truth is not None:
+                self.undecided += self._size - int(np.count_nonzero(truth[0] | truth[1]))
+            self._truths[text] = truth
+        return self._truths[text]
+
+    def _column(self, name: str) -> Typed | None:
+        if name not in self._typed:
+            self._typed[name] = typed(self._fields[name])
+        return self._typed[name]
 
     def _number(self, text: str) -> tuple[Floats, Mask | None]:
         if text not in self._numbers:
