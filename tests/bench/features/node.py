@@ -32,6 +32,7 @@ async def serve(site: Site, root: Path) -> None:
         logs=site.logs,
         state=root,
         broker=root / "no-broker",
+        producers=root / "no-producers",
         policy=lambda: streams,
         registry=CollectorRegistry(),
     )
