@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from skerry_api.v1alpha1.cel import Rule
+from skerry_api.v1alpha1.drift import DRIFTING
 from skerry_api.v1alpha1.edgesite import EdgeSite
 from skerry_api.v1alpha1.featureset import FeatureSet
 from skerry_api.v1alpha1.fields import ApiModel
@@ -82,6 +83,7 @@ def _label(what: str, longest: int = _LABEL_LENGTH) -> Rule:
 
 _AGE = Column("Age", ".metadata.creationTimestamp", ColumnType.DATE)
 _READY = Column("Ready", _condition("Ready"))
+_DRIFTING = Column("Drifting", _condition(DRIFTING))
 _STATUS = Column("Status", _condition("Ready", "message"), wide=True)
 
 KINDS = (
@@ -94,6 +96,7 @@ KINDS = (
             Column("Served Name", ".status.effective.servedName"),
             Column("Approved", ".status.approved.version"),
             _READY,
+            _DRIFTING,
             _AGE,
             Column("Previous", ".status.previous.version", wide=True),
             _STATUS,
@@ -216,6 +219,7 @@ KINDS = (
             Column("Class", ".spec.siteClassName"),
             Column("Reachable", _condition("Reachable")),
             Column("Serving", ".status.summary"),
+            _DRIFTING,
             Column("Serial", ".status.observedSerial.n", ColumnType.INTEGER),
             Column("Last Seen", ".status.lastSeen", ColumnType.DATE),
             _AGE,
@@ -239,6 +243,7 @@ KINDS = (
             Column("Nodes", ".status.nodes", ColumnType.INTEGER),
             Column("Nodes Ready", ".status.nodesReady", ColumnType.INTEGER),
             _READY,
+            _DRIFTING,
             _AGE,
             Column("Reported", ".status.reportedAt", ColumnType.DATE, wide=True),
             _STATUS,
@@ -260,6 +265,7 @@ KINDS = (
             Column("Serial", ".status.observedSerial.n", ColumnType.INTEGER),
             Column("Queue", ".status.queueDepth", ColumnType.INTEGER),
             _READY,
+            _DRIFTING,
             Column("Updated", ".status.updatedAt", ColumnType.DATE),
             _AGE,
             _STATUS,

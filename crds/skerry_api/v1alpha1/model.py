@@ -6,6 +6,7 @@ from pydantic import ConfigDict, Field, StringConstraints
 
 from skerry_api.v1alpha1.cel import Rule, rules
 from skerry_api.v1alpha1.condition import Status
+from skerry_api.v1alpha1.drift import DriftPolicy
 from skerry_api.v1alpha1.fields import (
     ApiModel,
     Digest,
@@ -102,6 +103,8 @@ class ModelSpec(ApiModel):
     """When a new release is good enough, judged at each site on live requests."""
     rollback: Rollback | None = None
     """What is kept so that there is a way back."""
+    drift: DriftPolicy | None = None
+    """When what sites see and answer counts as unlike the validation data. It is told, and rolls nothing back."""
 
 
 class ApprovedRelease(ApiModel):
@@ -130,6 +133,8 @@ class ModelEffective(ApiModel):
     """What releases are judged by."""
     rollback: Rollback
     """What is kept."""
+    drift: DriftPolicy | None = None
+    """What counts as drift."""
 
 
 class ModelStatus(Status):

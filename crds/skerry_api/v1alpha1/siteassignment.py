@@ -8,6 +8,7 @@ from pydantic.config import JsonDict
 
 from skerry_api.v1alpha1.cel import Rule, rules
 from skerry_api.v1alpha1.condition import Status
+from skerry_api.v1alpha1.drift import DriftReport
 from skerry_api.v1alpha1.fields import ApiModel, Digest, Measured, Message, Name, ObjectMeta, SemVer, Timestamp
 from skerry_api.v1alpha1.modelrelease import FailedMetric
 
@@ -121,6 +122,8 @@ class ModelReport(ApiModel):
     """One CamelCase word for why the phase is what it is."""
     message: Message = ""
     """The same for people, with what to do about it."""
+    drift: DriftReport | None = None
+    """Whether what it sees and answers is still like its validation data; absent where the release brought none."""
 
 
 class SiteAssignmentStatus(Status):

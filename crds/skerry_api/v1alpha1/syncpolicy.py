@@ -77,8 +77,8 @@ class Statistic(StrEnum):
 
 
 PREDICTIONS, ROLLBACKS, DEAD_LETTER, CONSENT = "predictions", "rollbacks", "dead-letter", "consent"
-ALERTS, TELEMETRY, AGGREGATES = "alerts", "telemetry", "aggregates"
-BUILT_IN = (PREDICTIONS, ROLLBACKS, DEAD_LETTER, CONSENT, ALERTS, TELEMETRY, AGGREGATES)
+ALERTS, TELEMETRY, AGGREGATES, DRIFT = "alerts", "telemetry", "aggregates", "drift"
+BUILT_IN = (PREDICTIONS, ROLLBACKS, DRIFT, DEAD_LETTER, CONSENT, ALERTS, TELEMETRY, AGGREGATES)
 """Streams that every site has: Skerry writes them, but for `consent`, which producers write and Skerry reads."""
 
 _NEEDS_TIER = Rule(
@@ -86,11 +86,11 @@ _NEEDS_TIER = Rule(
     f"a stream needs a tier; only Skerry's own ({', '.join(BUILT_IN)}) have one already",
 )
 _FIXED = Rule(
-    f"!(self.name in {[ROLLBACKS, CONSENT, ALERTS, TELEMETRY]}) || (!has(self.tier) && !has(self.sampling))",
-    "rollbacks, consent, alerts and telemetry keep their tier and are sent whole: leave tier and sampling out",
+    f"!(self.name in {[ROLLBACKS, DRIFT, CONSENT, ALERTS, TELEMETRY]}) || (!has(self.tier) && !has(self.sampling))",
+    "rollbacks, drift, consent, alerts and telemetry keep their tier and are sent whole: leave tier and sampling out",
 )
 _NOT_INGESTED = Rule(
-    f"!(self.name in {[PREDICTIONS, ROLLBACKS, DEAD_LETTER, ALERTS, TELEMETRY, AGGREGATES]}) || !(has(self.mqttTopics)"
+    f"!(self.name in {[name for name in BUILT_IN if name != CONSENT]}) || !(has(self.mqttTopics)"
     " || has(self.dedupWindow) || has(self.maxRate) || has(self.maxBody))",
     "of Skerry's own streams only consent takes events in: leave mqttTopics, dedupWindow, maxRate and maxBody out",
 )

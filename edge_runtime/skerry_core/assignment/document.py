@@ -7,6 +7,7 @@ from pydantic import Field
 from skerry_api.v1alpha1.fields import ApiModel, Digest, Duration, Fraction, Name, SemVer, Timestamp
 from skerry_api.v1alpha1.siteassignment import Serial
 from skerry_api.v1alpha1.siteclass import RuntimeResources
+from skerry_core.drift.limits import DriftLimits
 
 PAYLOAD_TYPE = "application/vnd.skerry.assignment.v1+json"
 MAX_PAYLOAD_BYTES = 8192
@@ -57,6 +58,7 @@ class ModelAssignment(ApiModel):
 
     `approved` is the last release that passed every ring (absent before the first). `quarantined` digests may not run;
     a node that serves one swaps back to `approved` at once, without a canary.
+    Without `drift` the defaults of DriftLimits hold: the document is small.
     """
 
     namespace: Name
@@ -65,6 +67,7 @@ class ModelAssignment(ApiModel):
     target: ReleaseRef
     approved: ReleaseRef | None = None
     analysis: AnalysisLimits
+    drift: DriftLimits | None = None
     quarantined: Annotated[tuple[Digest, ...], Field(max_length=64)] = ()
 
 

@@ -88,6 +88,7 @@ class Manifest(ApiModel):
     expected_disagreement: ExpectedDisagreement | None = None
     runtime: Runtime
     features: Annotated[tuple[FeatureInput, ...], Field(max_length=64)] = ()
+    drift_baseline: FileName | None = None
     notes: str = ""
 
     def feature_sets(self) -> tuple[FeatureSetRef, ...]:

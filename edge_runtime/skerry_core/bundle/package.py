@@ -6,6 +6,7 @@ from datetime import datetime
 from pathlib import Path
 
 from skerry_core import digest as digests
+from skerry_core.bundle.drift_baseline import measure_baseline
 from skerry_core.bundle.feature_inputs import FeatureBinding, bind
 from skerry_core.bundle.folder import MANIFEST_FILE, MODEL_FILE, SIGNATURE_FILE, BundleFolder, read_bundle
 from skerry_core.bundle.inspection import Inspection, inspect_model
@@ -27,6 +28,7 @@ from skerry_core.bundle.validation import (
     open_session,
 )
 from skerry_core.canonical import canonical_json
+from skerry_core.drift.baseline import BASELINE_FILE
 from skerry_core.durable import remove_file, write_file
 from skerry_core.errors import UserMustActError
 
@@ -60,11 +62,14 @@ def package_model(
     decision: Decision | None = None,
     comparison: Comparison | None = None,
     features: Sequence[FeatureBinding] = (),
+    validation: Arrays | None = None,
     notes: str = "",
 ) -> Packaged:
     """Write the bundle of `model_file` to `folder` (made if needed): model.onnx and manifest.json, not yet signed.
 
     `decision` says what counts as agreement of two models; left out, it is the argmax of the only output of scores.
+    With `validation`, or the data of a `comparison`, drift-baseline.json is there too: what sites hold their traffic
+    against.
     `features` says which inputs nodes fill from feature sets. Raises UserMustActError `ModelUnsupported`,
     `ValidationDataInvalid`, `DecisionInvalid`, `FeaturesInvalid` or `BundleMalformed`.
     """
@@ -74,23 +79,31 @@ def package_model(
     decision = _checked(decision or default_decision(inspection.outputs), inspection.outputs)
     bound = bind(features, inspection.inputs)
     measured = None if comparison is None else _measure(comparison, model, decision, inspection, data)
+    rows = validation if validation is not None or comparison is None else comparison.data
+    sketches = None if rows is None else measure_baseline(inspection, decision, data, rows, bound)
+    files = {MODEL_FILE: data} | ({} if sketches is None else {BASELINE_FILE: sketches})
     manifest = Manifest(
         model=model,
         version=version,
         created_at=created_at,
         entrypoint=MODEL_FILE,
-        files=(FileEntry(path=MODEL_FILE, digest=digests.of_bytes(data), size=len(data)),),
+        files=tuple(
+            FileEntry(path=path, digest=digests.of_bytes(held), size=len(held)) for path, held in files.items()
+        ),
         inputs=inspection.inputs,
         outputs=inspection.outputs,
         decision=decision,
         expected_disagreement=_expected(comparison, measured),
         runtime=inspection.runtime,
         features=bound,
+        drift_baseline=BASELINE_FILE if sketches is not None else None,
         notes=notes,
     )
     folder.mkdir(parents=True, exist_ok=True)
     remove_file(folder / SIGNATURE_FILE)  # it would be that of another manifest
-    write_file(folder / MODEL_FILE, data)
+    remove_file(folder / BASELINE_FILE)
+    for path, held in files.items():
+        write_file(folder / path, held)
     write_file(folder / MANIFEST_FILE, canonical_json(manifest))
     return Packaged(read_bundle(folder), measured)
 

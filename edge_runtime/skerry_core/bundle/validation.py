@@ -77,6 +77,20 @@ def measure(decision: Decision, inputs: Sequence[TensorSpec], baseline: bytes, m
     return Measured(compared, disagreements, not_finite)
 
 
+def answers(
+    inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec], model: bytes, data: Arrays
+) -> Iterator[tuple[Arrays, Arrays]]:
+    """Run a model on all rows: batches of them, each with all outputs by name; raises as `measure`."""
+    rows = _check(data, inputs)
+    session = open_session(model)
+    names = [spec.name for spec in outputs]
+    for batch in _batches(data, inputs, rows):
+        try:
+            yield batch, dict(zip(names, map(np.asarray, session.run(names, dict(batch))), strict=True))
+        except Exception as error:  # the runtime's exceptions share no base class
+            raise ModelUnsupportedError(f"the model fails on the validation data: {error}") from error
+
+
 def check_same_interface(model: Inspection, baseline: Inspection) -> None:
     """Raise ModelUnsupportedError unless the same requests can go to both models, and their answers be compared."""
     for what, new, old in (("inputs", model.inputs, baseline.inputs), ("outputs", model.outputs, baseline.outputs)):

@@ -8,6 +8,7 @@ from skerry_api.v1alpha1.syncpolicy import (
     BUILT_IN,
     CONSENT,
     DEAD_LETTER,
+    DRIFT,
     PREDICTIONS,
     ROLLBACKS,
     TELEMETRY,
@@ -60,6 +61,7 @@ def _built_in(name: str, tier: Tier, max_bytes: int) -> StreamPolicy:
 _BUILT_IN = {
     PREDICTIONS: (Tier.MODEL_FEEDBACK, MAX_BYTES),
     ROLLBACKS: (Tier.CRITICAL_TELEMETRY, 64 * _MIB),
+    DRIFT: (Tier.CRITICAL_TELEMETRY, 64 * _MIB),
     DEAD_LETTER: (Tier.DIAGNOSTICS, 64 * _MIB),
     CONSENT: (Tier.CRITICAL_TELEMETRY, 256 * _MIB),
     ALERTS: (Tier.CRITICAL_TELEMETRY, 64 * _MIB),

@@ -17,6 +17,7 @@ from skerry_edge.inference.activation.state import ModelKey
 from skerry_edge.inference.backend import ModelRunError
 from skerry_edge.inference.binding import NO_FEATURES, FeatureReader, Filled, fill
 from skerry_edge.inference.canary import CHALLENGER, CHAMPION, Answer, Canary, rows_of, timed_run
+from skerry_edge.inference.drift.sampler import Sampler
 from skerry_edge.inference.loader import Resident
 from skerry_edge.inference.metrics import Metrics
 from skerry_edge.inference.oip.codec import Inference, decode_request, encode_response
@@ -30,13 +31,21 @@ class Predictor:
     """Answers inference requests. Threads share it."""
 
     def __init__(
-        self, site: str, node: str, log: StreamLog, metrics: Metrics, features: FeatureReader = NO_FEATURES
+        self,
+        site: str,
+        node: str,
+        log: StreamLog,
+        metrics: Metrics,
+        features: FeatureReader = NO_FEATURES,
+        sampler: Sampler | None = None,
     ) -> None:
+        """`sampler` takes a few of the champion's requests aside, for drift to be told from."""
         self._site = site
         self._node = node
         self._log = log
         self._metrics = metrics
         self._features = features
+        self._sampler = sampler
         self._encoder = msgspec.json.Encoder()
         self._answered: Counter[ModelKey] = Counter()
         self._lock = threading.Lock()
@@ -80,6 +89,8 @@ class Predictor:
         with self._lock:
             self._answered[route.key] += 1
         self._metrics.answered(route.served_name, answer)
+        if self._sampler is not None and answer.resident is champion:
+            self._sampler.offer(route.key, champion.release.digest, filled.inputs, answer.run.outputs, filled.lineage)
         return encode_response(
             model_name=route.served_name,
             manifest=answer.resident.manifest,

@@ -7,7 +7,7 @@ import sys
 
 import structlog
 
-from skerry_api.v1alpha1.syncpolicy import PREDICTIONS, ROLLBACKS
+from skerry_api.v1alpha1.syncpolicy import DRIFT, PREDICTIONS, ROLLBACKS
 from skerry_core.sync_policy.defaults import BUILT_IN_STREAMS
 from skerry_core.verdict.thresholds import judge
 from skerry_edge.events.identity import Owner
@@ -21,6 +21,7 @@ from skerry_edge.inference.activator import Activator
 from skerry_edge.inference.authority import Authority, load_anchors
 from skerry_edge.inference.clock import steady_clock
 from skerry_edge.inference.config import Config
+from skerry_edge.inference.drift.assembly import make_watcher
 from skerry_edge.inference.features import Needed, make_features
 from skerry_edge.inference.intent import IntentFile, boot_id
 from skerry_edge.inference.kept import KeptFiles
@@ -64,7 +65,7 @@ async def serve(config: Config, errors: ErrorClasses) -> None:
     store = StoreFolder(config.store)
     anchors = load_anchors(config.trust_dir)
     logs = EventLogs(state / "log", Owner(config.site, config.node, boot), fence=config.store / "log-fence.json")
-    predictions, rollbacks = (logs.open(_settings(name)) for name in (PREDICTIONS, ROLLBACKS))
+    predictions, rollbacks, drift = (logs.open(_settings(name)) for name in (PREDICTIONS, ROLLBACKS, DRIFT))
     keeper = LogKeeper(logs)
     metrics = Metrics(logs, errors)
     routes = Routes()
@@ -86,7 +87,16 @@ async def serve(config: Config, errors: ErrorClasses) -> None:
         warm=features.warm,
     )
     needed.activator = activator
-    predictor = Predictor(config.site, config.node, predictions, metrics, features)
+    sampler, watcher = make_watcher(
+        state / "drift",
+        store=store,
+        routes=routes,
+        activator=activator,
+        log=drift,
+        registry=metrics.registry,
+        now=steady_clock(),
+    )
+    predictor = Predictor(config.site, config.node, predictions, metrics, features, sampler)
     workers = Workers("inference", threads=_THREADS, pending=_MAX_PENDING)
     stop = asyncio.Event()
 
@@ -95,7 +105,7 @@ async def serve(config: Config, errors: ErrorClasses) -> None:
 
     bodies = BodyBudget()
     oip = HttpServer(OipService(routes, predictor, workers, metrics, ready).handle, error_body, bodies)
-    reporter = Reporter(config.site, config.node, activator, predictor, logs, store)
+    reporter = Reporter(config.site, config.node, activator, predictor, logs, store, watcher.report)
     lineage = NodeLineage(config.site, config.node, state / "log", store.blob)
     status = StatusService(
         reporter, metrics, alive=lambda: activator.alive, ready=ready, features=features, lineage=lineage
@@ -121,6 +131,7 @@ async def serve(config: Config, errors: ErrorClasses) -> None:
     activator.start()
     features.start()
     keeper.start()
+    watcher.start()
     http_port = await oip.start(HOST, config.http_port)
     status_port = await own.start(HOST, config.status_port)
     ingest.start(HOST, config.events_port)
@@ -128,10 +139,8 @@ async def serve(config: Config, errors: ErrorClasses) -> None:
     await stop.wait()
     _log.info("draining")
     await asyncio.gather(oip.stop(_DRAIN_SECONDS), ingest.stop(_DRAIN_SECONDS))
-    await asyncio.to_thread(activator.stop)
-    await asyncio.to_thread(features.stop)
-    await asyncio.to_thread(keeper.stop)
-    await asyncio.to_thread(logs.close)
+    for end in (watcher.stop, activator.stop, features.stop, keeper.stop, logs.close):
+        await asyncio.to_thread(end)
     await own.stop(1.0)
     _log.info("stopped")
 

@@ -1,9 +1,10 @@
 """What this node says of itself: model reports and evidence, from the activator's state. Reads only."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from skerry_api.v1alpha1.drift import DriftReport
 from skerry_api.v1alpha1.siteassignment import EvidenceSummary, ModelReport
 from skerry_core.evidence.collect import total
 from skerry_core.evidence.histogram import quantile
@@ -11,7 +12,7 @@ from skerry_core.evidence.wire import ModelEvidence, NodeEvidence, to_wire
 from skerry_edge.events.logs import EventLogs
 from skerry_edge.events.settings import LogStatus
 from skerry_edge.inference.activation.phase import standing
-from skerry_edge.inference.activation.state import Activation
+from skerry_edge.inference.activation.state import Activation, ModelKey
 from skerry_edge.inference.activator import Activator
 from skerry_edge.inference.canary import Canary
 from skerry_edge.inference.prediction import Predictor
@@ -24,14 +25,23 @@ class Reporter:
     """Makes the JSON of `/status` and `/evidence`."""
 
     def __init__(
-        self, site: str, node: str, activator: Activator, predictor: Predictor, logs: EventLogs, store: StoreFolder
+        self,
+        site: str,
+        node: str,
+        activator: Activator,
+        predictor: Predictor,
+        logs: EventLogs,
+        store: StoreFolder,
+        drift: Callable[[ModelKey], DriftReport | None],
     ) -> None:
+        """`drift` tells of a model's drift, None where it isn't watched."""
         self._site = site
         self._node = node
         self._activator = activator
         self._predictor = predictor
         self._logs = logs
         self._store = store
+        self._drift = drift
 
     def status(self) -> bytes:
         """Phases, what is resident, the assignment in force and the logs' positions."""
@@ -85,6 +95,7 @@ class Reporter:
             quarantined=tuple(entry.digest for entry in state.bad)[-_MAX_QUARANTINED:],
             reason=stands.reason,
             message=stands.message[:1024],
+            drift=self._drift(state.key),
         )
 
 

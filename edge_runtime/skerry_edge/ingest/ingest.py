@@ -9,7 +9,7 @@ from pathlib import Path
 import structlog
 from prometheus_client import CollectorRegistry
 
-from skerry_api.v1alpha1.syncpolicy import DEAD_LETTER, PREDICTIONS, ROLLBACKS
+from skerry_api.v1alpha1.syncpolicy import DEAD_LETTER, DRIFT, PREDICTIONS, ROLLBACKS
 from skerry_core.errors import SkerryError
 from skerry_core.sync_policy.document import SyncPolicyDocument
 from skerry_edge.events.logs import EventLogs
@@ -28,7 +28,7 @@ from skerry_edge.ingest.service import EventService, error_body
 from skerry_edge.ingest.streams import Streams
 from skerry_edge.telemetry.lag import MeasuredLogs
 
-_OWN_STREAMS = (DEAD_LETTER, PREDICTIONS, ROLLBACKS)
+_OWN_STREAMS = (DEAD_LETTER, DRIFT, PREDICTIONS, ROLLBACKS)
 # They mostly wait for the disk, each for a share of one group commit.
 _THREADS = 16
 _MAX_PENDING = 128

@@ -12,6 +12,7 @@ from skerry_api.conditions import Observation, Outcome, Progressing, Ready, Stal
 from skerry_api.v1alpha1.condition import ConditionStatus
 from skerry_api.v1alpha1.runtimenode import DiskUsage, RuntimeNodeStatus, TierQueue
 from skerry_api.v1alpha1.siteassignment import ModelPhase, ModelReport, Serial
+from skerry_core.drift.report import condition_of, settled
 from skerry_edge.delivery.plan import DOWNLOADING, Pending
 
 QUEUE_WINDOW = timedelta(seconds=10)
@@ -60,7 +61,7 @@ def report(facts: Facts, generation: int, before: RuntimeNodeStatus | None, now:
             generation=generation,
             now=now,
             previous=before.conditions if before else (),
-            extra=(_uploading(facts),),
+            extra=(_uploading(facts), *filter(None, (condition_of(facts.models or ()),))),
         ),
         site=facts.site,
         observed_serial=facts.serial,
@@ -93,6 +94,7 @@ def _news(status: RuntimeNodeStatus) -> tuple[object, ...]:
                 model.serving_digest,
                 model.reason,
                 model.quarantined,
+                settled(model.drift),
             )
             for model in status.models
         ),

@@ -47,7 +47,7 @@ def package(
     ] = None,
     validation: Annotated[
         Path | None,
-        typer.Option(exists=True, dir_okay=False, help="Arrays (.npz), one an input, to compare with the baseline on."),
+        typer.Option(exists=True, dir_okay=False, help="Validation data (.npz): one array an input."),
     ] = None,
     features: Annotated[
         list[str],
@@ -67,11 +67,13 @@ def package(
 ) -> None:
     """Make a bundle out of an ONNX model.
 
-    With --baseline and --validation, the bundle also says how often the two models decide differently on validation
-    data: that much disagreement is expected of a canary in the field and not held against it.
+    With --validation, the bundle also says what inputs and answers look like on validation data, as small sketches:
+    sites tell when what they see drifts away from that. With --baseline too, it says how often the two models decide
+    differently: that much disagreement is expected of a canary in the field and not held against it.
     """
-    if (baseline is None) != (validation is None):
-        raise typer.BadParameter("--baseline and --validation go together")
+    if baseline is not None and validation is None:
+        raise typer.BadParameter("--baseline needs --validation, the data to compare on")
+    data = read_arrays(validation) if validation else None
     packaged = package_model(
         model_file,
         output,
@@ -79,7 +81,8 @@ def package(
         version=_checked(_SEMVER, version, "--version"),
         created_at=datetime.now(UTC),
         decision=parse_decision(decision) if decision else None,
-        comparison=Comparison(read_bundle(baseline), read_arrays(validation)) if baseline and validation else None,
+        comparison=Comparison(read_bundle(baseline), data) if baseline and data is not None else None,
+        validation=data,
         features=read_bindings(features, defaults_for, clients_may_give),
         notes=notes,
     )
@@ -165,6 +168,9 @@ def _print(packaged: Packaged) -> None:
     if manifest.expected_disagreement is not None:
         expected = manifest.expected_disagreement
         table.add_row("disagrees", f"{expected.rate:.2%} of {expected.samples} rows, with the baseline")
+    if manifest.drift_baseline is not None:
+        size = next(entry.size for entry in manifest.files if entry.path == manifest.drift_baseline)
+        table.add_row("drift", f"sketches of the validation data, {size} bytes")
     Console(soft_wrap=True, highlight=False).print(table)
     if measured and measured.not_finite:
         typer.secho(

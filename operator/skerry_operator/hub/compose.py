@@ -12,6 +12,7 @@ from skerry_core.assignment.document import (
     ReleaseRef,
     RuntimeTemplate,
 )
+from skerry_core.drift.limits import DriftLimits
 from skerry_operator.hub.rollout.facts import SiteTarget
 from skerry_operator.hub.targets import ModelName
 
@@ -22,6 +23,7 @@ class ModelPolicy:
 
     served_name: str
     analysis: AnalysisLimits
+    drift: DriftLimits | None = None
 
 
 def target_of(entry: ModelAssignment) -> SiteTarget:
@@ -54,7 +56,7 @@ def compose(
         policy, target = policies.get(name), told.get(name)
         if (entry := entries.get(name)) is not None:
             target = target or target_of(entry)
-            policy = policy or ModelPolicy(entry.served_name, entry.analysis)
+            policy = policy or ModelPolicy(entry.served_name, entry.analysis, entry.drift)
         if policy is not None and target is not None:
             entries[name] = _entry(name, policy, target)
     document = AssignmentDocument(
@@ -81,6 +83,7 @@ def _entry(name: ModelName, policy: ModelPolicy, target: SiteTarget) -> ModelAss
         target=target.target,
         approved=target.approved,
         analysis=policy.analysis,
+        drift=policy.drift,
         quarantined=target.quarantined,
     )
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from skerry_api.v1alpha1.drift import DriftReport
 from skerry_api.v1alpha1.edgesite import EdgeSite
 from skerry_api.v1alpha1.model import ApprovedRelease, Model
 from skerry_api.v1alpha1.modelrelease import ModelRelease, ReleasePhase
@@ -90,6 +91,13 @@ def site_facts(hub: Hub, model: Model, rings: Sequence[RolloutRing], site_name: 
         assigned=told,
         report=_report(record.assignment.status, name) if record else None,
     )
+
+
+def drift_of(hub: Hub, model: ModelName, site_name: str) -> DriftReport | None:
+    """What a site says of the model's drift; kept apart from what plans see."""
+    record = hub.inventory.record(site_name)
+    models = record.assignment.status.models if record else ()
+    return next((report.drift for report in models if (report.namespace, report.model) == model), None)
 
 
 def _report(status: SiteAssignmentStatus, name: ModelName) -> SiteReport | None:

@@ -6,6 +6,7 @@ from skerry_api.conditions import Observation, Outcome, Progressing, Ready, Wait
 from skerry_api.v1alpha1.condition import ConditionStatus
 from skerry_api.v1alpha1.edgesite import EdgeSite, EdgeSiteStatus, ServedModel
 from skerry_api.v1alpha1.siteassignment import ModelPhase, SiteAssignmentStatus
+from skerry_core.drift.report import condition_of
 from skerry_operator.hub.inventory import SiteRecord
 from skerry_operator.hub.site_namespace import namespace_of
 
@@ -50,7 +51,10 @@ def site_status(
             generation=generation,
             now=now,
             previous=site.status.conditions,
-            extra=[_reachable(reachable=reachable, last_seen=last_seen, max_age=max_age)],
+            extra=filter(
+                None,
+                (_reachable(reachable=reachable, last_seen=last_seen, max_age=max_age), condition_of(report.models)),
+            ),
         ),
         namespace=namespace_of(site.metadata.name),
         last_seen=last_seen,

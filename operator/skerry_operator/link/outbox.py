@@ -3,12 +3,14 @@
 import threading
 
 from skerry_api.v1alpha1.siteassignment import SiteAssignmentStatus
+from skerry_core.drift.report import settled
 
 
 def material(status: SiteAssignmentStatus) -> SiteAssignmentStatus:
     """The part of a report whose change somebody waits for: all but its time and what grows with every request."""
     models = tuple(
-        report.model_copy(update={"requests": 0, "evidence": None, "message": ""}) for report in status.models
+        report.model_copy(update={"requests": 0, "evidence": None, "message": "", "drift": settled(report.drift)})
+        for report in status.models
     )
     return status.model_copy(update={"reported_at": None, "queue_depth": 0, "models": models})
 

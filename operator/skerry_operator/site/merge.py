@@ -8,6 +8,7 @@ from datetime import datetime
 from skerry_api.v1alpha1.modelrelease import FailedMetric
 from skerry_api.v1alpha1.siteassignment import EvidenceSummary, ModelPhase, ModelReport
 from skerry_core.assignment.document import AssignmentDocument, ModelAssignment
+from skerry_core.drift.report import of_site
 from skerry_core.evidence.histogram import merge, quantile
 from skerry_core.verdict.port import Judge
 from skerry_operator.site.judgement import BadDigest, accused_by_evidence, accused_by_nodes, accuses, carries
@@ -81,6 +82,7 @@ def _merge_model(
         quarantined=quarantined,
         reason=progress.reason,
         message=progress.message,
+        drift=of_site((report.drift for report in reports), serving.serving_digest if serving else None),
     )
 
 

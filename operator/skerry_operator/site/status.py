@@ -7,6 +7,7 @@ from datetime import datetime
 from skerry_api.conditions import Observation, Outcome, Progressing, Ready, Stalled, Waiting, conditions_for
 from skerry_api.v1alpha1.condition import ConditionStatus
 from skerry_api.v1alpha1.siteassignment import ModelPhase, ModelReport, SiteAssignmentStatus
+from skerry_core.drift.report import condition_of
 from skerry_core.errors import SkerryError, UserMustActError
 from skerry_core.verdict.port import Judge
 from skerry_operator.link.health import LinkState
@@ -47,7 +48,7 @@ def site_status(
             generation=around.generation,
             now=now,
             previous=before.conditions,
-            extra=(reachable,),
+            extra=(reachable, *filter(None, (condition_of(models),))),
         ),
         reported_at=now,
         site_version=around.site_version,

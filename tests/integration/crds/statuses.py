@@ -7,6 +7,7 @@ import yaml
 
 from skerry_api.conditions import Observation, Stalled, conditions_for
 from skerry_api.v1alpha1.condition import ConditionStatus, Status
+from skerry_api.v1alpha1.drift import DriftedColumn, DriftPolicy, DriftReport, DriftState
 from skerry_api.v1alpha1.edgesite import EdgeSiteStatus, ServedModel
 from skerry_api.v1alpha1.featureset import FeatureSetSpec, FeatureSetStatus, PublishedVersion
 from skerry_api.v1alpha1.model import Analysis, ApprovedRelease, ModelEffective, ModelStatus, Rollback
@@ -57,6 +58,15 @@ REPORT = ModelReport(
     quarantined=(DIGEST,),
     reason="Disagreement",
     message="Too many answers differ.",
+    drift=DriftReport(
+        state=DriftState.DRIFTING,
+        digest=DIGEST,
+        since=AT,
+        windows=12,
+        columns=(DriftedColumn(name="x[3]", psi=0.81, limit=0.2),),
+        drifting_columns=1,
+        nodes=1,
+    ),
 )
 
 SPECS = {one["kind"]: one["spec"] for one in yaml.safe_load_all(VALID.read_text())}
@@ -72,6 +82,7 @@ STATUSES: dict[str, Status] = {
             served_name="har",
             analysis=Analysis(windows=6, failure_limit=3, interval=timedelta(seconds=5)),
             rollback=Rollback(keep=1, observation_window=timedelta(minutes=10)),
+            drift=DriftPolicy(interval=timedelta(minutes=10), windows=6, ignored_columns=("x[0]",)),
         ),
     ),
     "ModelRelease": ModelReleaseStatus(

@@ -29,6 +29,7 @@ from skerry_core.bundle.manifest import Manifest
 from skerry_core.bundle.package import package_model
 from skerry_core.bundle.signing import sign_manifest
 from skerry_core.canonical import canonical_json
+from skerry_core.drift.limits import DriftLimits
 from skerry_core.durable import write_file
 from skerry_core.features.definition import FeatureInput
 from skerry_core.trust.assignment import seal_assignment
@@ -111,13 +112,14 @@ class Node:
         signer: str = AUTHOR,
         name: str = "har",
         features: tuple[FeatureInput, ...] = (),
+        validation: dict[str, np.ndarray] | None = None,
     ) -> ReleaseRef:
         """Package, sign and bring a release to the node's store folder; `features` fill its inputs."""
         folder = self._bundles / f"{name}-{version}-{digests.of_bytes(model)[-8:]}"
         folder.parent.mkdir(exist_ok=True)
         file = folder.parent / f"{folder.name}.onnx"
         file.write_bytes(model)
-        package_model(file, folder, model=name, version=version, created_at=datetime.now(UTC))
+        package_model(file, folder, model=name, version=version, created_at=datetime.now(UTC), validation=validation)
         manifest = (folder / "manifest.json").read_bytes()
         if features:
             packaged = Manifest.model_validate_json(manifest)
@@ -129,7 +131,8 @@ class Node:
             identity_token=self._sigstore.token(signer),
             trust_config=self._sigstore.trust_config_json,
         )
-        self.put_blob(model)
+        for entry in Manifest.model_validate_json(manifest).files:
+            self.put_blob((folder / entry.path).read_bytes())
         return ReleaseRef(
             release=f"{name}-{version}".replace(".", "-"),
             version=version,
@@ -153,6 +156,7 @@ class Node:
         site: str = "site-a",
         sync_policy: str | None = None,
         feature_sets: tuple[str, ...] = (),
+        drift: DriftLimits | None = None,
     ) -> str:
         if serial is None:
             self._serial += 1
@@ -166,6 +170,7 @@ class Node:
                     target=target,
                     approved=approved,
                     analysis=analysis,
+                    drift=drift,
                     quarantined=quarantined,
                 ),
             )

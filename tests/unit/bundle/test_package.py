@@ -5,16 +5,19 @@ import pytest
 from onnx import TensorProto
 
 from skerry_core import digest as digests
+from skerry_core.bundle.feature_inputs import FeatureBinding
 from skerry_core.bundle.folder import read_bundle, write_signature
 from skerry_core.bundle.inspection import ModelUnsupportedError
 from skerry_core.bundle.manifest import Decision, DecisionKind, Manifest
 from skerry_core.bundle.package import Comparison, package_model
 from skerry_core.bundle.validation import ValidationDataError
 from skerry_core.canonical import canonical_json
+from skerry_core.drift.baseline import read_baseline
 from skerry_core.errors import UserMustActError
 from skerry_core.store.errors import DigestMismatchError
 from tests.unit.bundle.conftest import NOW
 from tests.unit.bundle.models import FEATURES, classifier, identity, linear
+from tests.unit.features.sets import document, feature
 
 
 def features(rows):
@@ -154,3 +157,40 @@ def test_a_folder_without_a_manifest_is_no_bundle(tmp_path, content):
 def test_manifests_survive_their_own_canonical_form(packaged):
     manifest = packaged().manifest
     assert Manifest.model_validate_json(canonical_json(manifest)) == manifest
+
+
+def test_validation_data_becomes_the_baseline_of_drift(packaged):
+    rng = np.random.default_rng(3)
+    data = {"features": rng.normal(size=(600, FEATURES)).astype(np.float32)}
+    bundle = packaged(validation=data)
+    entry = next(file for file in bundle.manifest.files if file.path == bundle.manifest.drift_baseline)
+    held = bundle.file(entry.path).read_bytes()
+    assert (entry.digest, entry.size) == (digests.of_bytes(held), len(held))
+    baseline = read_baseline(held)
+    names = [column.name for column in baseline.columns]
+    assert names == [*(f"features[{n}]" for n in range(4)), *(f"scores[{n}]" for n in range(3)), "scores[argmax]"]
+    assert {column.rows for column in baseline.columns} == {600}
+    # The classifier picks the largest of the first three features.
+    decided = np.bincount(data["features"][:, :3].argmax(axis=1), minlength=3)
+    assert dict(baseline.columns[-1].buckets) == dict(enumerate(decided.tolist()))
+    assert packaged(validation=data).digest == bundle.digest
+    assert packaged(version="1.1.0", comparison=Comparison(bundle, data)).manifest.drift_baseline == entry.path
+
+    without = packaged()
+    assert without.manifest.drift_baseline is None
+    assert not (without.folder / entry.path).exists()
+
+
+def test_a_baseline_that_was_changed_is_refused(packaged):
+    bundle = packaged(validation=features(30))
+    path = bundle.file(bundle.manifest.drift_baseline)
+    path.write_bytes(path.read_bytes().replace(b'"rows":30', b'"rows":31'))
+    with pytest.raises(DigestMismatchError):
+        read_bundle(bundle.folder)
+
+
+def test_columns_of_features_are_named_after_them(packaged):
+    named = FeatureBinding("features", document([feature(name, "Mean") for name in "abcd"]), ())
+    bundle = packaged(validation=features(60), features=[named])
+    baseline = read_baseline(bundle.file(bundle.manifest.drift_baseline).read_bytes())
+    assert [column.name for column in baseline.columns[:FEATURES]] == [f"features[{name}]" for name in "abcd"]

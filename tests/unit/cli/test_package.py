@@ -60,7 +60,7 @@ def test_warns_of_answers_that_are_not_finite(run, bundle, model_file, tmp_path)
         (("-m", "Har", "-v", "1.0.0"), "--model 'Har'"),
         (("-m", "har", "-v", "1.0"), "--version '1.0'"),
         (("-m", "har", "-v", "1.0.0", "--decision", "largest"), "is no decision"),
-        (("-m", "har", "-v", "1.0.0", "--validation", "MODEL"), "go together"),
+        (("-m", "har", "-v", "1.0.0", "--baseline", "."), "needs --validation"),
         (("-m", "har", "-v", "1.0.0", "--baseline", "missing"), "does not exist"),
     ],
 )

@@ -6,6 +6,7 @@ from skerry_api.v1alpha1.model import Analysis
 from skerry_api.v1alpha1.siteassignment import Serial
 from skerry_api.v1alpha1.siteclass import RuntimeResources
 from skerry_core.assignment.document import AssignmentDocument, RuntimeTemplate
+from skerry_core.drift.limits import DriftLimits
 from skerry_core.trust.assignment import open_assignment, seal_assignment
 from skerry_core.trust.keys import generate_key_pair
 from skerry_operator.hub.compose import ModelPolicy, compose, next_serial, target_of
@@ -58,6 +59,7 @@ def test_the_same_content_is_the_same_document_an_hour_later():
         {"sync_policy": "sha256:" + "6" * 64},
         {"runtime": RuntimeTemplate(image="skerry-edge:0.2.0", resources=RuntimeResources())},
         {"policies": {HAR: ModelPolicy("har", analysis_limits(Analysis(min_samples=60)))}},
+        {"policies": {HAR: ModelPolicy("har", analysis_limits(None), DriftLimits(max_psi=0.5))}},
         {"serial": Serial(incarnation=2, n=1)},
     ],
 )

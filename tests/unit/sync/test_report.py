@@ -2,6 +2,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from skerry_api.v1alpha1.condition import ConditionStatus
+from skerry_api.v1alpha1.drift import DriftedColumn, DriftReport, DriftState
 from skerry_api.v1alpha1.runtimenode import DiskUsage, TierQueue
 from skerry_api.v1alpha1.siteassignment import EvidenceSummary, ModelPhase, ModelReport, Serial
 from skerry_api.v1alpha1.syncpolicy import Tier
@@ -31,6 +33,15 @@ def pending(reason: str, message: str = "") -> Pending:
     return Pending(DIGEST, reason, message, 0, 10)
 
 
+DRIFTING = DriftReport(
+    state=DriftState.DRIFTING,
+    digest=DIGEST,
+    since=NOW,
+    windows=3,
+    columns=(DriftedColumn(name="x[0]", psi=0.9, limit=0.2),),
+    drifting_columns=1,
+    nodes=1,
+)
 REFUSED = Cause("EnvelopeInvalid", "no signature by the key that is trusted here")
 
 
@@ -117,6 +128,7 @@ def test_a_condition_keeps_the_time_of_its_transition():
         {"pending": (pending("StoreUnavailable"),)},
         {"upload": Cause("StoreUnavailable")},
         {"queue_depth": 12_345},
+        {"models": (model(drift=DRIFTING),)},
         {"queues": (TierQueue(tier=Tier.BULK, depth=1000),)},
         {"queues": (TierQueue(tier=Tier.BULK, held_reason="Metered"),)},
     ],
@@ -136,6 +148,17 @@ def test_news_is_written(news):
 )
 def test_what_counts_up_is_not(counted):
     assert not changed(report(facts(), 1, None, NOW), report(facts(**counted), 1, None, LATER))
+
+
+def test_drift_is_a_condition_and_its_figures_are_no_news():
+    drifting = report(facts(models=(model(drift=DRIFTING),)), 1, None, NOW)
+    told = {condition.type: condition for condition in drifting.conditions}
+    assert told["Drifting"].status is ConditionStatus.TRUE
+    assert told["Ready"].status is ConditionStatus.TRUE
+    worse = DRIFTING.model_copy(update={"windows": 9, "columns": (DriftedColumn(name="x[0]", psi=2.0, limit=0.2),)})
+    assert not changed(drifting, report(facts(models=(model(drift=worse),)), 1, drifting, LATER))
+    other = DRIFTING.model_copy(update={"columns": (DriftedColumn(name="x[1]", psi=0.9, limit=0.2),)})
+    assert changed(drifting, report(facts(models=(model(drift=other),)), 1, drifting, LATER))
 
 
 def test_the_order_of_residents_is_no_news():

@@ -2,14 +2,20 @@
 
 import time
 from contextlib import suppress
+from pathlib import Path
 
+import msgspec
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from skerry_core.errors import UserMustActError
 from skerry_core.sync_policy.document import AlertPolicy
+from skerry_edge.events.bodies import DriftChange
 from skerry_edge.sync.alerts.predicate import MAX_STEPS, Predicate, Subject, UndecidedError
+
+EXAMPLE = Path(__file__).parents[3] / "examples" / "syncpolicy.yaml"
 
 
 def predicate(when, stream="*"):
@@ -38,6 +44,18 @@ def fulfils(when, body=b'{"data":{"celsius":95.5,"tags":["a","b"],"rows":[{"v":1
 )
 def test_holds_or_not(when, holds):
     assert fulfils(when) is holds
+
+
+@pytest.mark.parametrize(
+    ("state", "psi", "holds"), [("Started", 0.9, True), ("Changed", 0.3, False), ("Ended", None, False)]
+)
+def test_the_examples_alert_on_drift(state, psi, holds):
+    """The record as a node writes it: what has no value isn't in it."""
+    policies = list(yaml.safe_load_all(EXAMPLE.read_text()))
+    (alert,) = (each for each in policies[-1]["spec"]["alerts"] if each["stream"] == "drift")
+    change = DriftChange(namespace="n", model="m", digest="d", version="1.0.0", state=state, psi=psi)
+    subject = Subject("drift", msgspec.json.encode(change))
+    assert subject.fulfils(predicate(alert["when"], stream="drift")) is holds
 
 
 @pytest.mark.parametrize(

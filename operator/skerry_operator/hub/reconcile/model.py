@@ -7,7 +7,8 @@ from skerry_operator.hub import release_status
 from skerry_operator.hub.execute import Executor
 from skerry_operator.hub.hub import Hub
 from skerry_operator.hub.inventory import Key
-from skerry_operator.hub.model_facts import facts_of, name_of, releases_of, site_facts
+from skerry_operator.hub.model_drift import DriftTally
+from skerry_operator.hub.model_facts import drift_of, facts_of, name_of, releases_of, site_facts
 from skerry_operator.hub.rollout.defaults import effective_model
 from skerry_operator.hub.rollout.facts import version_of
 from skerry_operator.hub.rollout.ledger import Ledger
@@ -21,11 +22,12 @@ _LEAST = 0.2
 
 
 class ModelReconciler:
-    """Keeps one ledger for each model. The queue never gives one model to two threads."""
+    """Keeps one ledger, and one tally of drift, for each model. The queue never gives one model to two threads."""
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
         self._ledgers: dict[ModelName, Ledger] = {}
+        self._drift: dict[ModelName, DriftTally] = {}
 
     def __call__(self, key: Key) -> float | None:
         """Bring one model's rollout a step further."""
@@ -33,6 +35,7 @@ class ModelReconciler:
         model = self._hub.inventory.get(Model, key.name, key.namespace)
         if model is None:
             self._ledgers.pop(name, None)  # law 2: its sites keep what they have
+            self._drift.pop(name, None)
             return None
         if blocked := self._blocked(model):
             self._write(model, blocked)
@@ -64,8 +67,10 @@ class ModelReconciler:
         facts, policies = facts_of(self._hub, model), tuple(map(policy_of, rings))
         ledger = self._ledgers.setdefault(name, Ledger(facts, policies))
         ledger.reframe(facts, policies, now)
+        drift = self._drift.setdefault(name, DriftTally())
         for site in sorted(dirty):
             seen = site_facts(self._hub, model, rings, site)
+            drift.feed(site, None if seen is None else drift_of(self._hub, name, site))
             if seen is None:
                 ledger.drop(site)
             else:
@@ -94,8 +99,13 @@ class ModelReconciler:
 
     def _write(self, model: Model, outcome: Outcome) -> None:
         generation = model.metadata.generation
+        drift = self._drift.get(name_of(model), DriftTally()).condition()
         conditions = conditions_for(
-            outcome, generation=generation, now=self._hub.now(), previous=model.status.conditions
+            outcome,
+            generation=generation,
+            now=self._hub.now(),
+            previous=model.status.conditions,
+            extra=() if drift is None else (drift,),
         )
         update = {
             "observed_generation": generation,

@@ -24,7 +24,13 @@ from skerry_operator.hub.grants import GrantKeeper
 from skerry_operator.hub.hub import Hub
 from skerry_operator.hub.inventory import Key
 from skerry_operator.hub.model_facts import name_of
-from skerry_operator.hub.rollout.defaults import EVIDENCE_MAX_AGE, analysis_limits, effective_model, effective_ring
+from skerry_operator.hub.rollout.defaults import (
+    EVIDENCE_MAX_AGE,
+    analysis_limits,
+    drift_limits,
+    effective_model,
+    effective_ring,
+)
 from skerry_operator.hub.rollout.facts import SiteTarget
 from skerry_operator.hub.rollout.ring_membership import ring_of, rings_of
 from skerry_operator.hub.served_names import claimed_by
@@ -143,7 +149,9 @@ class SiteReconciler:
         models = list(self._hub.inventory.all(Model))
         return {
             name_of(model): ModelPolicy(
-                effective_model(model.metadata.name, model.spec).served_name, analysis_limits(model.spec.analysis)
+                effective_model(model.metadata.name, model.spec).served_name,
+                analysis_limits(model.spec.analysis),
+                drift_limits(model.spec.drift) if model.spec.drift is not None else None,
             )
             for model in models
             if model.spec.site_selector.matches(site.metadata.labels) and claimed_by(model, models) is None

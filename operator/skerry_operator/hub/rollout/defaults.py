@@ -4,10 +4,12 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
+from skerry_api.v1alpha1.drift import DriftPolicy
 from skerry_api.v1alpha1.fields import ApiModel
 from skerry_api.v1alpha1.model import Analysis, ModelEffective, ModelSpec, Rollback
 from skerry_api.v1alpha1.rolloutring import RolloutRingEffective, RolloutRingSpec, RolloutStrategy
 from skerry_core.assignment.document import AnalysisLimits
+from skerry_core.drift.limits import DriftLimits
 
 _GUARDRAILS = {"max_trips": 3, "window": timedelta(minutes=1), "latency_limit": timedelta(milliseconds=500)}
 _ANALYSIS = {
@@ -39,12 +41,18 @@ def analysis_limits(analysis: Analysis | None) -> AnalysisLimits:
     return AnalysisLimits.model_validate(_resolve(_ANALYSIS, analysis))
 
 
+def drift_limits(drift: DriftPolicy | None) -> DriftLimits:
+    """By what sites call a column drifting."""
+    return DriftLimits.model_validate({} if drift is None else drift.model_dump(exclude_none=True))
+
+
 def effective_model(name: str, spec: ModelSpec) -> ModelEffective:
     """A Model's policy as it works; the served name is the object's, unless the spec says another."""
     return ModelEffective(
         served_name=spec.served_name or name,
         analysis=Analysis.model_validate(_resolve(_ANALYSIS, spec.analysis)),
         rollback=Rollback.model_validate(_resolve(_ROLLBACK, spec.rollback)),
+        drift=DriftPolicy.model_validate(drift_limits(spec.drift).model_dump()),
     )
 
 
