@@ -1,5 +1,6 @@
 """Model: a served name and the policy by which its releases go out."""
 
+from enum import StrEnum
 from typing import Annotated
 
 from pydantic import ConfigDict, Field, StringConstraints
@@ -35,6 +36,36 @@ _DISAGREEMENT = Rule(
     " <= (has(self.maxDisagreement) ? self.maxDisagreement : 0.5)",
     "maxDisagreementExcess (0.05 unless set) can't be more than maxDisagreement (0.5 unless set)",
 )
+
+
+_ERROR_EXCESS = Rule(
+    "!has(self.error) || self.error != 'Absolute' || has(self.maxErrorExcess)",
+    "error Absolute needs maxErrorExcess, which is in the unit of the model's own output",
+)
+
+
+class LabelError(StrEnum):
+    """How wrong an answer is, by the label that comes for it."""
+
+    MISMATCH = "Mismatch"
+    ABSOLUTE = "Absolute"
+
+
+class Labels(ApiModel):
+    """What labels that come late must say before a challenger is promoted."""
+
+    model_config = ConfigDict(json_schema_extra=rules(_ERROR_EXCESS))
+
+    error: LabelError | None = None
+    """A row's error: 1 if label and answer differ (Mismatch), or their distance (Absolute). Default: Mismatch."""
+    min_labels: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    """Labelled rows that both must have answered; with fewer there is no verdict. Default: 30."""
+    max_error_excess: Annotated[float, Field(ge=0, le=1_000_000)] | None = None
+    """Mean error of the challenger above the champion's, on the same rows. Default: 0.05 of Mismatch."""
+    max_age: PositiveDuration | None = None
+    """How long after its prediction a label may come to be of use for training. Default: 720h."""
+    min_authority: Annotated[int, Field(ge=0, le=9)] | None = None
+    """Least authority that a label must have to count. Default: 0."""
 
 
 class Guardrails(ApiModel):
@@ -79,6 +110,8 @@ class Analysis(ApiModel):
     """Median ratio of the challenger's latency to the champion's on the same requests. Default: 3."""
     latency_floor: Duration | None = None
     """Median difference of latency up to which the ratio doesn't matter. Default: 20ms."""
+    labels: Labels | None = None
+    """What late labels must say. Unless set no verdict waits for any."""
     guardrails: Guardrails | None = None
     """Hard limits on single requests, applied within the request."""
 

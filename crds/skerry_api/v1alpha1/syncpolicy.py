@@ -77,9 +77,9 @@ class Statistic(StrEnum):
 
 
 PREDICTIONS, ROLLBACKS, DEAD_LETTER, CONSENT = "predictions", "rollbacks", "dead-letter", "consent"
-ALERTS, TELEMETRY, AGGREGATES, DRIFT = "alerts", "telemetry", "aggregates", "drift"
-BUILT_IN = (PREDICTIONS, ROLLBACKS, DRIFT, DEAD_LETTER, CONSENT, ALERTS, TELEMETRY, AGGREGATES)
-"""Streams that every site has: Skerry writes them, but for `consent`, which producers write and Skerry reads."""
+ALERTS, TELEMETRY, AGGREGATES, LABELS, DRIFT = "alerts", "telemetry", "aggregates", "labels", "drift"
+BUILT_IN = (PREDICTIONS, ROLLBACKS, DRIFT, DEAD_LETTER, CONSENT, ALERTS, TELEMETRY, AGGREGATES, LABELS)
+"""Streams that every site has: Skerry writes them, but for `consent` and `labels`, which producers write."""
 
 _NEEDS_TIER = Rule(
     f"has(self.tier) || self.name in {list(BUILT_IN)}",
@@ -90,9 +90,10 @@ _FIXED = Rule(
     "rollbacks, drift, consent, alerts and telemetry keep their tier and are sent whole: leave tier and sampling out",
 )
 _NOT_INGESTED = Rule(
-    f"!(self.name in {[name for name in BUILT_IN if name != CONSENT]}) || !(has(self.mqttTopics)"
+    f"!(self.name in {[name for name in BUILT_IN if name not in (CONSENT, LABELS)]}) || !(has(self.mqttTopics)"
     " || has(self.dedupWindow) || has(self.maxRate) || has(self.maxBody))",
-    "of Skerry's own streams only consent takes events in: leave mqttTopics, dedupWindow, maxRate and maxBody out",
+    "of Skerry's own streams only consent and labels take events in: leave mqttTopics, dedupWindow, maxRate and maxBody"
+    " out",
 )
 _WINDOW_LENGTH = Rule(
     "duration(self) > duration('0s') && duration(self) <= duration('168h')",

@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import Field
 
 from skerry_api.v1alpha1.fields import ApiModel, Digest, Duration, Fraction, Name, SemVer, Timestamp
+from skerry_api.v1alpha1.model import LabelError
 from skerry_api.v1alpha1.siteassignment import Serial
 from skerry_api.v1alpha1.siteclass import RuntimeResources
 from skerry_core.drift.limits import DriftLimits
@@ -32,12 +33,26 @@ class GuardrailLimits(ApiModel):
     output_max: float | None = None
 
 
+class LabelLimits(ApiModel):
+    """What labels must say of a challenger before it is promoted.
+
+    On at least `min_labels` labelled rows that both ran, its mean error may be greater than the champion's by
+    `max_error_excess`. Only labels of `min_authority` count; one that comes within `max_age` is of use for training.
+    """
+
+    error: LabelError
+    min_labels: int
+    max_error_excess: float
+    max_age: Duration
+    min_authority: int
+
+
 class AnalysisLimits(ApiModel):
     """A Model's analysis with every default resolved; times are durations, rates are fractions of pairs.
 
     A latency window fails when the median ratio challenger/champion on the same requests is above
     `max_latency_ratio` and the median difference is above `latency_floor`; the verdict fails when `failure_limit` of
-    the last `windows` windows, `interval` long each, did.
+    the last `windows` windows, `interval` long each, did. Without `labels` no verdict waits for any.
     """
 
     canary_fraction: Fraction
@@ -51,6 +66,7 @@ class AnalysisLimits(ApiModel):
     max_latency_ratio: float
     latency_floor: Duration
     guardrails: GuardrailLimits
+    labels: LabelLimits | None = None
 
 
 class ModelAssignment(ApiModel):

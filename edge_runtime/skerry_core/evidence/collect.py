@@ -4,9 +4,10 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import reduce
 
 from skerry_core.evidence.histogram import bucket_of, merge
-from skerry_core.evidence.window import Evidence, Pair, Window
+from skerry_core.evidence.window import Evidence, Labelled, Pair, Window
 
 # The guardrail whose trips are no errors: the answer came too late, and the latency histograms hold it against it.
 LATENCY_LIMIT = "LatencyLimit"
@@ -128,4 +129,5 @@ def combine(evidences: Iterable[Evidence]) -> Evidence:
         for window in evidence.windows:
             windows.setdefault(window.start, []).append(window)
     champion, challenger = subjects.pop()
-    return Evidence(champion, challenger, tuple(_add(windows[start]) for start in sorted(windows)))
+    labelled = reduce(Labelled.plus, (evidence.labelled for evidence in evidences))
+    return Evidence(champion, challenger, tuple(_add(windows[start]) for start in sorted(windows)), labelled)

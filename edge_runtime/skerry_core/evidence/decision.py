@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 from skerry_core.bundle.manifest import Decision, DecisionKind
 
 Output = NDArray[Any]
+# A prediction's record stays small; of a longer batch only the count of disagreements is kept.
+MAX_DECIDED = 64
 
 
 def disagreeing_rows(decision: Decision, champion: Output, challenger: Output) -> int:
@@ -28,6 +30,24 @@ def disagreeing_rows(decision: Decision, champion: Output, challenger: Output) -
     undecided = ~finite_rows(champion)
     differing = _differing_rows(decision, champion, challenger)
     return int(np.count_nonzero((differing & ~undecided) | ~finite_rows(challenger)))
+
+
+def decisions(decision: Decision, output: Output) -> tuple[float, ...] | None:
+    """What was decided on each row of one output, as a label would say it: the class's index, or the value itself.
+
+    None where no single number says it (several values a row, or one that is not finite), or for more than MAX_DECIDED
+    rows.
+    """
+    found = np.atleast_1d(output)
+    if found.shape[0] > MAX_DECIDED or found.size == 0:
+        return None
+    if decision.kind is DecisionKind.ARGMAX and found.ndim > 1:
+        if not np.isfinite(found).all():
+            return None
+        found = found.argmax(axis=-1)
+    if found.size != found.shape[0] or not np.isfinite(found).all():
+        return None
+    return tuple(found.reshape(-1).astype(np.float64).tolist())
 
 
 def finite_rows(output: Output) -> NDArray[np.bool_]:

@@ -5,6 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+# Errors of labelled rows are counted in millionths, so that they add exactly.
+MICROS = 1_000_000
+
 
 @dataclass(frozen=True)
 class Pair:
@@ -41,9 +44,30 @@ class Window:
 
 
 @dataclass(frozen=True)
+class Labelled:
+    """What labels say of both on the same requests: rows, and each one's error in millionths, summed over them."""
+
+    rows: int = 0
+    champion_error: int = 0
+    challenger_error: int = 0
+
+    def plus(self, other: "Labelled") -> "Labelled":
+        """Both together, of different requests."""
+        return Labelled(
+            self.rows + other.rows,
+            self.champion_error + other.champion_error,
+            self.challenger_error + other.challenger_error,
+        )
+
+
+@dataclass(frozen=True)
 class Evidence:
-    """All windows of one challenger since its canary began, oldest first."""
+    """All windows of one challenger since its canary began, oldest first.
+
+    `labelled` is no part of a window: labels come days later, and are settled later still.
+    """
 
     champion: str
     challenger: str
     windows: tuple[Window, ...] = ()
+    labelled: Labelled = Labelled()

@@ -7,7 +7,7 @@ from pydantic import Field
 from skerry_api.v1alpha1.fields import ApiModel, Digest, Name, Timestamp
 from skerry_core.bundle.manifest import ExpectedDisagreement
 from skerry_core.evidence.collect import MAX_WINDOWS
-from skerry_core.evidence.window import Evidence, Window
+from skerry_core.evidence.window import Evidence, Labelled, Window
 
 Count = Annotated[int, Field(ge=0)]
 Buckets = Annotated[dict[int, Count], Field(max_length=4096)]
@@ -26,6 +26,14 @@ class WireWindow(ApiModel):
     differences: Buckets = {}
 
 
+class WireLabelled(ApiModel):
+    """What labels say of both on the same requests; errors in millionths."""
+
+    rows: Count = 0
+    champion_error: Count = 0
+    challenger_error: Count = 0
+
+
 class ModelEvidence(ApiModel):
     """Evidence on one model's challenger; `running` is false once the canary has ended.
 
@@ -39,6 +47,7 @@ class ModelEvidence(ApiModel):
     running: bool
     expected: ExpectedDisagreement | None = None
     windows: Annotated[tuple[WireWindow, ...], Field(max_length=MAX_WINDOWS)] = ()
+    labelled: WireLabelled = WireLabelled()
 
     def evidence(self) -> Evidence:
         """The core's form."""
@@ -46,6 +55,7 @@ class ModelEvidence(ApiModel):
             champion=self.champion,
             challenger=self.challenger,
             windows=tuple(Window(**window.model_dump()) for window in self.windows),
+            labelled=Labelled(**self.labelled.model_dump()),
         )
 
 

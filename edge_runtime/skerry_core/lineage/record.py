@@ -36,7 +36,10 @@ class RecordId:
 
 
 class PairRecord(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The other side of a canary request; latencies in seconds, `error` the guardrail that tripped."""
+    """The other side of a canary request; latencies in seconds, `error` the guardrail that tripped.
+
+    `decided` is what the champion decided where the challenger's answer went out.
+    """
 
     champion: str
     challenger: str
@@ -45,6 +48,7 @@ class PairRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     rows: int = 0
     disagreements: int = 0
     error: str = ""
+    decided: tuple[float, ...] | None = None
 
 
 class FeatureLineage(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -74,6 +78,9 @@ class Prediction(msgspec.Struct, frozen=True, omit_defaults=True):
     `digest` is the release whose answer went out; `latency` is the time in seconds its model ran. `entity` is whom the
     request was about, by the names of the feature sets' entities, and `features` what was filled in for it; `given` are
     inputs that the client gave instead. `runtime` names what ran it, with versions.
+
+    `decided` is what the answer says, row by row, as a label would: the index of the class, or the value. It is missing
+    where no single number says it, and for batches of more than 64 rows.
     """
 
     request: str
@@ -89,3 +96,4 @@ class Prediction(msgspec.Struct, frozen=True, omit_defaults=True):
     features: tuple[FeatureLineage, ...] = ()
     given: tuple[str, ...] = ()
     runtime: str = ""
+    decided: tuple[float, ...] | None = None

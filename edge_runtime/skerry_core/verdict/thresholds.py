@@ -10,16 +10,17 @@ first PASS or FAIL ends the canary. Rows of one batched request are counted as i
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
-from skerry_core.assignment.document import AnalysisLimits
+from skerry_core.assignment.document import AnalysisLimits, LabelLimits
 from skerry_core.bundle.manifest import ExpectedDisagreement
 from skerry_core.evidence.collect import total
 from skerry_core.evidence.histogram import quantile
-from skerry_core.evidence.window import Evidence, Window
+from skerry_core.evidence.window import MICROS, Evidence, Labelled, Window
 from skerry_core.verdict.port import Outcome, Verdict
 
 DISAGREEMENT = "disagreement"
 ERROR_RATE = "error_rate"
 LATENCY_RATIO = "latency_ratio"
+LABELLED_ERROR = "labelled_error"
 
 # Fewer pairs than this are an accident, not a median; the sum over all windows is judged before PASS all the same.
 _MIN_WINDOW_PAIRS = 5
@@ -34,6 +35,14 @@ def judge(evidence: Evidence, limits: AnalysisLimits, expected: ExpectedDisagree
         expected = None
     for failure in _failures(summed, complete, limits, expected, enough=enough):
         return failure
+    for failure in _labels(evidence.labelled, limits.labels):
+        return failure
+    awaited = limits.labels.min_labels if limits.labels is not None else 0
+    if enough and evidence.labelled.rows < awaited:
+        return Verdict(
+            Outcome.INCONCLUSIVE,
+            message=f"{evidence.labelled.rows} of {awaited} labelled rows, all else within limits",
+        )
     if enough:
         return Verdict(Outcome.PASS, message=f"{summed.rows} rows in {len(complete)} windows within all limits")
     return Verdict(
@@ -84,6 +93,22 @@ def _disagreement(summed: Window, limits: AnalysisLimits, expected: ExpectedDisa
             observed=rate,
             limit=limit,
             message=f"decides otherwise than the champion on {rate:.3f} of {summed.rows} rows ({basis})",
+        )
+
+
+def _labels(labelled: Labelled, limits: LabelLimits | None) -> Iterator[Verdict]:
+    """Few labels say nothing, however bad: those that come first are seldom like the rest."""
+    if limits is None or labelled.rows < limits.min_labels:
+        return
+    ours, theirs = (error / labelled.rows / MICROS for error in (labelled.champion_error, labelled.challenger_error))
+    excess = (labelled.challenger_error - labelled.champion_error) / labelled.rows / MICROS
+    if excess > limits.max_error_excess:
+        yield Verdict(
+            Outcome.FAIL,
+            LABELLED_ERROR,
+            observed=excess,
+            limit=limits.max_error_excess,
+            message=f"mean error {theirs:.3f} where the champion's is {ours:.3f}, on {labelled.rows} labelled rows",
         )
 
 

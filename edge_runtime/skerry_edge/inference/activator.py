@@ -12,6 +12,7 @@ from skerry_api.v1alpha1.modelrelease import FailedMetric
 from skerry_api.v1alpha1.siteassignment import ModelPhase, Serial
 from skerry_core.assignment.document import ReleaseRef
 from skerry_core.errors import SkerryError, WaitError
+from skerry_core.evidence.window import Labelled
 from skerry_core.trust.errors import TrustError
 from skerry_core.trust.identity import check
 from skerry_core.verdict.port import Judge, Outcome
@@ -54,11 +55,13 @@ class Activator:
         steady: Callable[[], datetime],
         put_aside: Callable[[ModelKey, BadRelease], None],
         warm: Callable[[], frozenset[str]] = frozenset,
+        labelled: Callable[[str, str], Labelled] = lambda *_: Labelled(),
     ) -> None:
         """Take the parts; nothing is read or loaded before `start`.
 
         `steady` is the clock of evidence; `put_aside` hears of each release that is never tried again here, and why;
-        `warm` tells which versions of feature sets a challenger needn't wait for.
+        `warm` tells which versions of feature sets a challenger needn't wait for, `labelled` what labels say of two
+        releases.
         """
         self._store = store
         self._authority = authority
@@ -71,6 +74,7 @@ class Activator:
         self._steady = steady
         self._put_aside = put_aside
         self._warm = warm
+        self._labelled = labelled
         self._durable = DurableQueue()
         self._loading = Workers("loader", threads=1, pending=64)
         self._residents: dict[ModelKey, dict[str, Resident]] = {}
@@ -349,6 +353,7 @@ class Activator:
             state.assigned.analysis,
             now=self._steady,
             tripped=tripped,
+            labelled=self._labelled,
         )
         self.canaries = {**self.canaries, key: canary}
         self._routes.split(key, canary)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from skerry_api.v1alpha1.modelrelease import FailedMetric
@@ -14,7 +14,7 @@ from skerry_core.assignment.document import AnalysisLimits
 from skerry_core.bundle.manifest import ExpectedDisagreement
 from skerry_core.evidence.collect import LATENCY_LIMIT, Collector
 from skerry_core.evidence.decision import disagreeing_rows
-from skerry_core.evidence.window import Evidence, Pair
+from skerry_core.evidence.window import Evidence, Labelled, Pair
 from skerry_edge.inference import guardrails
 from skerry_edge.inference.backend import ModelRunError, Tensor, Tensors
 from skerry_edge.inference.loader import Resident
@@ -40,12 +40,14 @@ class Answer:
     """What goes out, by whom, and the pair if both ran.
 
     `variant` is "fallback" if a guardrail withheld the challenger's answer, "champion" if there was none to withhold.
+    `other` is the champion's run where the challenger's went out.
     """
 
     resident: Resident
     variant: str
     run: Run
     pair: Pair | None = None
+    other: Run | None = None
 
 
 @dataclass
@@ -83,14 +85,19 @@ class Canary:
         *,
         now: Callable[[], datetime],
         tripped: Callable[[FailedMetric], None],
+        labelled: Callable[[str, str], Labelled] = lambda *_: Labelled(),
     ) -> None:
-        """`now` is a steady wall clock; `tripped` hears once that the canary ended by its guardrails."""
+        """`now` is a steady wall clock; `tripped` hears once that the canary ended by its guardrails.
+
+        `labelled` tells what labels say of two digests by now.
+        """
         self.champion = champion
         self.challenger = challenger
         self.limits = limits
         self.running = True
         self._now = now
         self._tripped = tripped
+        self._labelled = labelled
         self._collector = Collector(champion.release.digest, challenger.release.digest, limits.interval)
         self._trips = guardrails.TripCounter(limits.guardrails.max_trips, limits.guardrails.window)
         self._lock = threading.Lock()
@@ -113,7 +120,8 @@ class Canary:
     def evidence(self) -> Evidence:
         """All evidence so far."""
         with self._lock:
-            return self._collector.evidence()
+            evidence = self._collector.evidence()
+        return replace(evidence, labelled=self._labelled(evidence.champion, evidence.challenger))
 
     def stop(self) -> None:
         """End it: no request is run by the challenger any more."""
@@ -152,7 +160,7 @@ class Canary:
         self._count(pair)
         if challenger is None:
             return Answer(self.champion, FALLBACK, champion, pair)
-        return Answer(self.challenger, CHALLENGER, challenger, pair)
+        return Answer(self.challenger, CHALLENGER, challenger, pair, champion)
 
     def _submit(self, inputs: Tensors) -> _Trial | None:
         """Hand the request to the challenger's thread, unless that is still busy with a run past its limit."""

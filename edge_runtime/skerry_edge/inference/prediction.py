@@ -9,6 +9,7 @@ from importlib.metadata import version
 
 import msgspec
 
+from skerry_core.evidence.decision import decisions
 from skerry_core.lineage.record import PairRecord, Prediction
 from skerry_edge.events.log import StreamLog
 from skerry_edge.events.record import NewRecord
@@ -16,7 +17,7 @@ from skerry_edge.inference import guardrails
 from skerry_edge.inference.activation.state import ModelKey
 from skerry_edge.inference.backend import ModelRunError
 from skerry_edge.inference.binding import NO_FEATURES, FeatureReader, Filled, fill
-from skerry_edge.inference.canary import CHALLENGER, CHAMPION, Answer, Canary, rows_of, timed_run
+from skerry_edge.inference.canary import CHALLENGER, CHAMPION, Answer, Canary, Run, rows_of, timed_run
 from skerry_edge.inference.drift.sampler import Sampler
 from skerry_edge.inference.loader import Resident
 from skerry_edge.inference.metrics import Metrics
@@ -123,6 +124,7 @@ class Predictor:
                 rows=answer.pair.rows,
                 disagreements=answer.pair.disagreements,
                 error=answer.pair.error,
+                decided=None if answer.other is None else _decided(canary.champion, answer.other),
             )
         body = self._encoder.encode(
             Prediction(
@@ -139,8 +141,14 @@ class Predictor:
                 features=filled.lineage,
                 given=filled.given,
                 runtime=_RUNTIME,
+                decided=_decided(resident, answer.run),
             )
         )
         now = time.time_ns() // 1000
         seq = self._log.append_soon(lambda _: NewRecord(body, now, now))
         return None if seq is None else f"{self._site}/{self._node}/{self._log.epoch}/{seq}"
+
+
+def _decided(resident: Resident, run: Run) -> tuple[float, ...] | None:
+    decision = resident.manifest.decision
+    return decisions(decision, run.outputs[decision.output])

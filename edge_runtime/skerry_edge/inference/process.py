@@ -25,6 +25,7 @@ from skerry_edge.inference.drift.assembly import make_watcher
 from skerry_edge.inference.features import Needed, make_features
 from skerry_edge.inference.intent import IntentFile, boot_id
 from skerry_edge.inference.kept import KeptFiles
+from skerry_edge.inference.labels import make_labels
 from skerry_edge.inference.loader import Loader
 from skerry_edge.inference.metrics import Metrics
 from skerry_edge.inference.oip.service import OipService, error_body
@@ -73,6 +74,7 @@ async def serve(config: Config, errors: ErrorClasses) -> None:
     clock, needed = Clock(), Needed(authority)
     features = make_features(state, boot, logs, store, needed, clock)
     metrics.registry.register(FeatureCollector(features, clock))
+    labels = make_labels(config, logs, authority, metrics.registry)
     activator = Activator(
         store=store,
         authority=authority,
@@ -85,6 +87,7 @@ async def serve(config: Config, errors: ErrorClasses) -> None:
         steady=steady_clock(),
         put_aside=RollbackLog(rollbacks, metrics).put_aside,
         warm=features.warm,
+        labelled=labels.labelled,
     )
     needed.activator = activator
     sampler, watcher = make_watcher(
@@ -130,6 +133,7 @@ async def serve(config: Config, errors: ErrorClasses) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     activator.start()
     features.start()
+    labels.start()
     keeper.start()
     watcher.start()
     http_port = await oip.start(HOST, config.http_port)
@@ -139,7 +143,7 @@ async def serve(config: Config, errors: ErrorClasses) -> None:
     await stop.wait()
     _log.info("draining")
     await asyncio.gather(oip.stop(_DRAIN_SECONDS), ingest.stop(_DRAIN_SECONDS))
-    for end in (watcher.stop, activator.stop, features.stop, keeper.stop, logs.close):
+    for end in (watcher.stop, activator.stop, features.stop, labels.stop, keeper.stop, logs.close):
         await asyncio.to_thread(end)
     await own.stop(1.0)
     _log.info("stopped")

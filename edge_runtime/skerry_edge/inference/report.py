@@ -8,7 +8,7 @@ from skerry_api.v1alpha1.drift import DriftReport
 from skerry_api.v1alpha1.siteassignment import EvidenceSummary, ModelReport
 from skerry_core.evidence.collect import total
 from skerry_core.evidence.histogram import quantile
-from skerry_core.evidence.wire import ModelEvidence, NodeEvidence, to_wire
+from skerry_core.evidence.wire import ModelEvidence, NodeEvidence, WireLabelled, to_wire
 from skerry_edge.events.logs import EventLogs
 from skerry_edge.events.settings import LogStatus
 from skerry_edge.inference.activation.phase import standing
@@ -74,6 +74,7 @@ class Reporter:
                     running=canary.running,
                     expected=canary.expected,
                     windows=to_wire(evidence),
+                    labelled=WireLabelled.model_validate(vars(evidence.labelled)),
                 )
             )
         return json.dumps(NodeEvidence(site=self._site, node=self._node, models=tuple(models)).to_wire()).encode()

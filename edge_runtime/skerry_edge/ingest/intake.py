@@ -1,20 +1,25 @@
 """What HTTP and MQTT have in common: judged events go into a stream, malformed ones to the dead letters."""
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from time import perf_counter
+from typing import Any
 
-from skerry_api.v1alpha1.syncpolicy import CONSENT
+from skerry_api.v1alpha1.syncpolicy import CONSENT, LABELS
 from skerry_edge.events.settings import LogFailedError, LogFullError
 from skerry_edge.ingest import consent
 from skerry_edge.ingest.cloudevent import Event
 from skerry_edge.ingest.dead_letters import DeadLetters
 from skerry_edge.ingest.errors import Malformed, MalformedError, RefusedError
+from skerry_edge.ingest.label import read_label
 from skerry_edge.ingest.limits import MAX_STORED_BYTES
 from skerry_edge.ingest.metrics import IngestMetrics
 from skerry_edge.ingest.stream import Receipt, Stream, refusal
+
+# Streams whose events Skerry itself reads.
+_CHECKS: Mapping[str, Callable[[bytes], Any]] = {CONSENT: consent.read_change, LABELS: read_label}
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +100,10 @@ def _judged(found: Event | Malformed, stream: Stream) -> Event | Malformed:
         return found
     if len(found.body) > stream.max_body:
         return Malformed("TooLarge", f"an event of this stream may have at most {stream.max_body} bytes", found.body)
-    if stream.policy.name == CONSENT:
+    check = _CHECKS.get(stream.policy.name)
+    if check is not None:
         try:
-            consent.read_change(found.body)
+            check(found.body)
         except MalformedError as error:
             return Malformed(error.reason, str(error), found.body)
     return found

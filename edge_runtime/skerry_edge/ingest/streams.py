@@ -12,7 +12,7 @@ from typing import Protocol
 
 import structlog
 
-from skerry_api.v1alpha1.syncpolicy import BUILT_IN, CONSENT
+from skerry_api.v1alpha1.syncpolicy import BUILT_IN, CONSENT, LABELS
 from skerry_core.errors import SkerryError
 from skerry_core.sync_policy.document import StreamPolicy, SyncPolicyDocument
 from skerry_edge.events.settings import StreamSettings
@@ -23,7 +23,7 @@ from skerry_edge.ingest.recall import recall
 from skerry_edge.ingest.stream import Log, Stream
 
 # Skerry's own: nobody else writes them.
-RESERVED = frozenset(BUILT_IN) - {CONSENT}
+RESERVED = frozenset(BUILT_IN) - {CONSENT, LABELS}
 _MICROSECONDS = 1_000_000
 
 _log = structlog.get_logger(__name__)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from skerry_operator.ingest import telemetry_views
+from skerry_operator.ingest import label_views, telemetry_views
 
 # What every stream's table has, in the order in which the view `events` shows it.
 _EVENT = "site, node, epoch, seq, hlc, time, received, ingested, flags, type, source, subject, id, set_aside, body"
@@ -132,6 +132,13 @@ VIEWS = (
         "Per model version: where it answers, how often, how fast, how differently.",
         _versions,
     ),
+    View("labels", "Every label: what turned out to be true of which prediction, and when.", label_views.labels),
+    View(
+        "labelled_predictions",
+        "Each labelled prediction: what its labels say together, how old, of use for training or why not, how wrong.",
+        label_views.labelled_predictions,
+    ),
+    View("accuracy", "Per model version: how accurate it is by its labels, beside its champion.", label_views.accuracy),
     View(
         "set_aside",
         "Events that don't fit their stream's columns, whole, with the reason.",

@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from skerry_api.v1alpha1.syncpolicy import Tier
+from skerry_core.sync_policy.defaults import DEFAULT_POLICY
 from skerry_edge.ingest.limits import MAX_WAITING_BYTES
 from tests.integration.ingest.mosquitto import Mosquitto, Publisher, describe
 from tests.integration.ingest.running import RunningIngest, start_process, wait
@@ -65,6 +66,20 @@ def test_messages_become_events_of_the_stream_that_their_topic_is_mapped_to(inge
     assert found[4]["data"] == "<x/>"
     assert found[0]["mqtttopic"] == "plant/1/temp"
     assert found[5]["mqtttopic"] == bodies(running, "doors")[0]["mqtttopic"] == "plant/door"
+
+
+def test_labels_come_by_a_topic_of_their_own(ingest, broker, folder, publisher):
+    by_topic = DEFAULT_POLICY.stream("labels").model_copy(update={"mqtt_topics": ("inspection/+/label",)})
+    others = tuple(stream for stream in DEFAULT_POLICY.streams if stream.name != "labels")
+    running = ingest(DEFAULT_POLICY.model_copy(update={"streams": (*others, by_topic)}), broker=folder)
+    connected(running, "labels")
+    wait(lambda: "\tinspection/+/label (QoS 1" in broker.log)
+    said = {"prediction": "site-a/node-1/00aa/7", "value": 3}
+    publisher.publish("inspection/7/label", json.dumps(said).encode(), b'{"value": 3}', raw_event("a", data=said))
+    wait(lambda: len(running.ids("labels")) == 2)
+    assert [body["data"] for body in bodies(running, "labels")] == [said, said]
+    (letter,) = wait(lambda: bodies(running, "dead-letter"))
+    assert (letter["data"]["reason"], letter["data"]["origin"]) == ("InvalidLabel", "mqtt:inspection/7/label")
 
 
 def test_malformed_messages_are_dead_letters_and_hold_nobody_up(ingest, broker, folder, publisher):

@@ -7,12 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from skerry_core.lineage.record import RecordId
 from skerry_edge.events.record import MAX_BODY, Flags
 from skerry_edge.ingest import consent
 from skerry_edge.ingest.cloudevent import from_json
 from skerry_edge.ingest.dead_letters import DeadLetters, encode_letter
 from skerry_edge.ingest.errors import Malformed, MalformedError, RefusedError
 from skerry_edge.ingest.intake import Intake
+from skerry_edge.ingest.label import Label, read_label
 from skerry_edge.ingest.limits import DEAD_LETTER_BURST, DEAD_LETTER_BYTES
 from skerry_edge.ingest.metrics import IngestMetrics
 from skerry_edge.ingest.node_time import NodeTime
@@ -181,3 +183,71 @@ def test_what_is_no_change_of_consent(changes):
     good = {"type": "dev.skerry.consent.granted", "subject": "p7", "data": {"dataClasses": ["a"]}}
     with pytest.raises(MalformedError):
         consent.read_change(event(1, **{**good, **changes}).body)
+
+
+ABOUT = "site-a/node-1/00aa/7"
+
+
+def test_events_of_the_stream_labels_must_say_what_they_mean():
+    world = World(name="labels")
+    outcome = world.take(event(1, data={"prediction": ABOUT, "value": 3}), event(2, data={"value": 3}))
+    assert outcome.receipt.accepted == 1
+    assert [malformed.reason for _, malformed in outcome.rejected] == ["InvalidLabel"]
+    assert world.consent_changes == 0
+
+
+@pytest.mark.parametrize(
+    ("data", "values", "authority", "training"),
+    [
+        ({"value": 3}, (3.0,), 0, True),
+        ({"value": -1.5, "authority": 9}, (-1.5,), 9, True),
+        ({"values": [1, 2.5]}, (1.0, 2.5), 0, True),
+        ({"value": 0, "training": False}, (0.0,), 0, False),
+        ({"value": 3, "values": None, "note": "whatever else"}, (3.0,), 0, True),
+    ],
+)
+def test_a_label(data, values, authority, training):
+    found = read_label(event(1, data={"prediction": ABOUT, **data}).body)
+    assert found == Label(RecordId("site-a", "node-1", "00aa", 7), values, authority, training)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"prediction": None},
+        {"prediction": ""},
+        {"prediction": "7"},
+        {"prediction": "site-a/node-1/00aa"},
+        {"prediction": "site-a/node-1/00aa/0"},
+        {"prediction": "site-a/node-1/00aa/07"},
+        {"prediction": "site-a/node-1/00aa/-7"},
+        {"prediction": "site-a/node-1/00aa/\u0667"},
+        {"prediction": f"site-a/node-1/00aa/{1 << 63}"},
+        {"prediction": "site-a/node-1/00aa/" + "9" * 400},
+        {"prediction": "site-a//00aa/7"},
+        {"prediction": "x" * 600 + "/n/e/1"},
+        {"value": None},
+        {"value": "3"},
+        {"value": True},
+        {"value": [3]},
+        {"values": [3]},
+        {"value": None, "values": []},
+        {"value": None, "values": [1.0] * 65},
+        {"value": None, "values": [None]},
+        {"authority": 10},
+        {"authority": -1},
+        {"authority": 0.5},
+        {"training": "no"},
+    ],
+)
+def test_what_is_no_label(changes):
+    data = {"prediction": ABOUT, "value": 3, **changes}
+    with pytest.raises(MalformedError) as refused:
+        read_label(event(1, data=data).body)
+    assert refused.value.reason == "InvalidLabel"
+
+
+@given(st.binary(max_size=200) | st.text(max_size=100).map(lambda text: event(1, data={"prediction": text}).body))
+def test_whatever_comes_is_a_label_or_malformed(body):
+    with pytest.raises(MalformedError):
+        read_label(body)

@@ -35,8 +35,8 @@ def test_streams_follow_the_policy(tmp_path):
         assert logs.status()["readings"].next_seq == 2
         gone = refused(streams, "alarms")
         assert gone.status == 404
-        assert str(gone).endswith("consent, doors, readings")
-        assert set(streams.open_streams()) == {"consent", "doors", "readings"}
+        assert str(gone).endswith("consent, doors, labels, readings")
+        assert set(streams.open_streams()) == {"consent", "doors", "labels", "readings"}
 
 
 @pytest.mark.parametrize(

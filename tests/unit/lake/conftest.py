@@ -11,6 +11,7 @@ from skerry_operator.ingest.gaps import Patience
 from skerry_operator.ingest.ingester import Ingester
 from skerry_operator.ingest.lake import Lake
 from skerry_operator.ingest.metrics import Metrics
+from skerry_operator.ingest.query import opened
 from skerry_operator.ingest.upkeep import Retention
 from skerry_operator.ingest.workers import ThisProcess
 
@@ -75,3 +76,12 @@ def hub(tmp_path: Path) -> Hub:
     root = tmp_path / "store"
     root.mkdir()
     return Hub(Lake(root.as_uri()))
+
+
+@pytest.fixture
+def ask(hub):
+    def ask(sql):
+        with opened(hub.lake) as query:
+            return query.run(sql).read_all().to_pylist()
+
+    return ask

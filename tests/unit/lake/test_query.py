@@ -10,20 +10,10 @@ from typer.testing import CliRunner
 from skerry_core.batch.contents import Batch, Row
 from skerry_core.errors import UserMustActError
 from skerry_operator.cli.main import app
-from skerry_operator.ingest.query import opened
 from skerry_operator.ingest.views import VIEWS
 from tests.unit.lake.batches import START, SiteLog
 
 LATER = 60_000_000
-
-
-@pytest.fixture
-def ask(hub):
-    def ask(sql):
-        with opened(hub.lake) as query:
-            return query.run(sql).read_all().to_pylist()
-
-    return ask
 
 
 @pytest.fixture
@@ -211,7 +201,7 @@ def test_the_command_prints_json_and_csv(filled):
 
 def test_the_command_lists_what_there_is_to_ask(filled):
     lines = [json.loads(line) for line in run("--list", "--store", filled.lake.uri, "--json").stdout.splitlines()]
-    views = {view.name for view in VIEWS if not view.sql.__module__.endswith("telemetry_views")}
+    views = {view.name for view in VIEWS if not view.sql.__module__.endswith(("telemetry_views", "label_views"))}
     assert {line["name"] for line in lines} == views | {"presses", "predictions"}
 
 

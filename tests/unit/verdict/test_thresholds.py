@@ -5,9 +5,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skerry_core.evidence.window import Evidence
+from skerry_api.v1alpha1.model import LabelError
+from skerry_core.assignment.document import LabelLimits
+from skerry_core.evidence.collect import combine
+from skerry_core.evidence.window import MICROS, Evidence, Labelled
 from skerry_core.verdict.port import Outcome
-from skerry_core.verdict.thresholds import DISAGREEMENT, ERROR_RATE, LATENCY_RATIO, judge
+from skerry_core.verdict.thresholds import DISAGREEMENT, ERROR_RATE, LABELLED_ERROR, LATENCY_RATIO, judge
 from tests.unit.verdict.conformance import LIMITS, JudgeConformance, after, expect, traffic
 
 
@@ -106,3 +109,56 @@ def test_more_disagreement_never_helps(wrong, windows, pairs, rate):
     worse = verdict(traffic(windows=windows, pairs=pairs, wrong=min(1.0, wrong + 0.2)), expected)
     if found.outcome is Outcome.FAIL:
         assert worse.outcome is Outcome.FAIL
+
+
+ASKED = LIMITS.model_copy(
+    update={
+        "labels": LabelLimits(
+            error=LabelError.MISMATCH,
+            min_labels=30,
+            max_error_excess=0.05,
+            max_age=timedelta(days=30),
+            min_authority=0,
+        )
+    }
+)
+
+
+@pytest.mark.parametrize(
+    ("rows", "ours", "theirs", "outcome"),
+    [
+        (0, 0, 0, Outcome.INCONCLUSIVE),
+        (29, 0, 29, Outcome.INCONCLUSIVE),  # few labels say nothing, however bad
+        (30, 0, 1, Outcome.PASS),
+        (30, 0, 2, Outcome.FAIL),
+        (30, 20, 21, Outcome.PASS),
+        (100, 10, 15, Outcome.PASS),
+        (100, 10, 16, Outcome.FAIL),
+        (100, 60, 10, Outcome.PASS),
+    ],
+)
+def test_labels(rows, ours, theirs, outcome):
+    labelled = Labelled(rows, ours * MICROS, theirs * MICROS)
+    evidence = replace(traffic(), labelled=labelled)
+    found = verdict(evidence, limits=ASKED)
+    assert found.outcome is outcome
+    assert found.metric == (LABELLED_ERROR if outcome is Outcome.FAIL else "")
+    assert verdict(evidence).outcome is Outcome.PASS  # nobody asked for labels
+
+
+@pytest.mark.parametrize("rows", [0, 29, 30, 1000])
+def test_labels_never_hide_another_failure(rows):
+    evidence = replace(traffic(wrong=0.9), labelled=Labelled(rows, 0, 0))
+    assert verdict(evidence, limits=ASKED).metric == DISAGREEMENT
+
+
+def test_labels_can_fail_a_challenger_before_there_is_traffic_enough():
+    evidence = replace(traffic(windows=1, pairs=5), labelled=Labelled(50, 0, 50 * MICROS))
+    assert verdict(evidence, limits=ASKED).metric == LABELLED_ERROR
+
+
+def test_nodes_labels_are_judged_together():
+    half = replace(traffic(pairs=20), labelled=Labelled(15, 0, MICROS))
+    assert verdict(half, limits=ASKED).outcome is Outcome.INCONCLUSIVE
+    found = verdict(combine([half, half]), limits=ASKED)
+    assert (found.metric, found.observed) == (LABELLED_ERROR, 2 / 30)

@@ -6,10 +6,11 @@ from typing import Any
 
 from skerry_api.v1alpha1.drift import DriftPolicy
 from skerry_api.v1alpha1.fields import ApiModel
-from skerry_api.v1alpha1.model import Analysis, ModelEffective, ModelSpec, Rollback
+from skerry_api.v1alpha1.model import Analysis, LabelError, ModelEffective, ModelSpec, Rollback
 from skerry_api.v1alpha1.rolloutring import RolloutRingEffective, RolloutRingSpec, RolloutStrategy
 from skerry_core.assignment.document import AnalysisLimits
 from skerry_core.drift.limits import DriftLimits
+from skerry_core.labels.standing import MAX_AGE
 
 _GUARDRAILS = {"max_trips": 3, "window": timedelta(minutes=1), "latency_limit": timedelta(milliseconds=500)}
 _ANALYSIS = {
@@ -24,6 +25,16 @@ _ANALYSIS = {
     "max_latency_ratio": 3.0,
     "latency_floor": timedelta(milliseconds=20),
     "guardrails": _GUARDRAILS,
+}
+# Of parts that nobody has who doesn't ask for them.
+_WHERE_ASKED = {
+    "labels": {
+        "error": LabelError.MISMATCH,
+        "min_labels": 30,
+        "max_error_excess": 0.05,
+        "max_age": MAX_AGE,
+        "min_authority": 0,
+    }
 }
 _ROLLBACK = {"keep": 1, "observation_window": timedelta(minutes=10)}
 _STRATEGY = {
@@ -71,7 +82,7 @@ def _resolve(defaults: Mapping[str, Any], given: ApiModel | None) -> dict[str, A
     for name in type(given).model_fields if given else ():
         value = getattr(given, name)
         if isinstance(value, ApiModel):
-            resolved[name] = _resolve(defaults.get(name, {}), value)
+            resolved[name] = _resolve(defaults.get(name) or _WHERE_ASKED.get(name, {}), value)
         elif value is not None:
             resolved[name] = value
     return resolved
