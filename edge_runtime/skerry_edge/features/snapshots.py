@@ -9,6 +9,7 @@ kept (see `Materializer`), and whatever was withdrawn since a snapshot was made 
 """
 
 import hashlib
+import shutil
 import struct
 import threading
 from collections.abc import Iterable, Iterator
@@ -37,6 +38,8 @@ KEPT = 2
 MAGIC = b"skerry-features-1\n"
 MAX_FILE = 8 << 30
 _MAX_RECORD = 64 << 20
+# Below this part of the volume free there are no new ones: events need the room.
+_SHORT = 0.15
 _LEVEL = 3
 _CHUNK = 1 << 20
 _SIZES = struct.Struct("<HI")
@@ -112,6 +115,11 @@ class Snapshots:
             fsync_directory(self._folder)
         self._remove(snapshot.path for snapshot in self.of(digest)[KEPT:])
         return True
+
+    def have_room(self) -> bool:
+        """Whether the volume has room for one more. Raises OSError."""
+        volume = shutil.disk_usage(self._folder.parent)
+        return volume.free >= _SHORT * volume.total
 
     def forget(self, keep: Iterable[str] = ()) -> None:
         """Remove all, but those of the versions to `keep`. Raises OSError."""

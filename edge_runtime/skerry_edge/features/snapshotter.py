@@ -79,6 +79,8 @@ class Snapshotter:
     def _run(self, versions: Sequence[str], now: float, forgotten: int) -> None:
         try:
             self._snapshots.expire(now)
+            if not self._snapshots.have_room():
+                return
             for digest in versions:
                 with self._store.at_rest(digest) as (note, entities):
                     kept = VersionNote(

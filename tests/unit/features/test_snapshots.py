@@ -184,6 +184,15 @@ def test_the_next_one_is_made_once_there_is_news(node):
     assert len(set(folder.iterdir())) == 2
 
 
+def test_a_full_volume_gets_none(node, monkeypatch):
+    node.add(("a", 1))
+    features = node.start()
+    node.follow(features)
+    monkeypatch.setattr(Snapshots, "have_room", lambda _: False)
+    node.snapshot(features)
+    assert not (node.path / "features" / "snapshots").exists()
+
+
 def test_a_run_that_is_stopped_keeps_nothing(tmp_path):
     store, snapshots = FakeStore(), Snapshots(tmp_path)
     store.load(DIGEST, note(), {b"a": EntityRecord(b"", 1, 0, 0)}.items)
