@@ -1,4 +1,4 @@
-"""`skerry features`: feature sets offline, resolved and checked just as the hub does."""
+"""`skerry features`: feature sets offline, resolved and checked just as the hub does; `build` is in `feature_rows`."""
 
 import json
 from collections.abc import Iterator
@@ -12,6 +12,7 @@ from skerry_core.canonical import canonical_json
 from skerry_core.durable import write_file
 from skerry_core.errors import UserMustActError
 from skerry_core.features.definition import FeatureSetDocument
+from skerry_operator.cli.feature_rows import build
 from skerry_operator.cli.feature_set_file import read_version, read_versions
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
@@ -27,7 +28,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 @app.callback()
 def features() -> None:
-    """Check feature sets and name their versions, offline."""
+    """Check feature sets, name their versions, and build training rows of them."""
 
 
 @app.command()
@@ -64,6 +65,9 @@ def check(
         typer.echo(json.dumps(result) if as_json else _line(result))
     if any("error" in result for result in results):
         raise typer.Exit(1)
+
+
+app.command("build")(build)
 
 
 def _check(file: Path, namespace: str) -> Iterator[dict[str, Any]]:

@@ -4,9 +4,11 @@ On Kubernetes that cluster is Dask's own operator's: a DaskCluster whose image i
 """
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
 
 from distributed import Client
 
@@ -16,6 +18,9 @@ from skerry_operator.ingest.part import Part, PartResult, work
 # A share that takes longer hangs: it's given up, and everything is planned again.
 _LONGEST_SECONDS = 600.0
 _CLOSING_SECONDS = 5.0
+
+_T = TypeVar("_T")
+_R = TypeVar("_R")
 
 
 class DaskWorkers:
@@ -34,17 +39,23 @@ class DaskWorkers:
         return count
 
     def work(self, parts: Sequence[Part]) -> list[PartResult]:
+        return self.run(work, parts, _LONGEST_SECONDS)
+
+    def run(self, function: Callable[[_T], _R], items: Sequence[_T], seconds: float) -> list[_R]:
+        """Apply a function to each item, all within so many seconds; results in the items' order."""
         with self._trouble() as client:
-            futures = client.map(_told, parts, pure=False)
+            futures = client.map(partial(_told, function), items, pure=False)
             try:
-                deadline = time.monotonic() + _LONGEST_SECONDS
+                deadline = time.monotonic() + seconds
                 answers = [future.result(timeout=max(deadline - time.monotonic(), 1.0)) for future in futures]
             finally:
                 client.cancel(futures)  # type: ignore[no-untyped-call]
+        done: list[_R] = []
         for answer in answers:
             if isinstance(answer, _Failure):
                 raise answer.policy(answer.reason, answer.message)
-        return [answer for answer in answers if isinstance(answer, PartResult)]
+            done.append(answer)
+        return done
 
     @contextmanager
     def _trouble(self) -> Iterator["Client"]:
@@ -69,9 +80,9 @@ class _Failure:
     message: str
 
 
-def _told(part: Part) -> PartResult | _Failure:
+def _told(function: Callable[[_T], _R], item: _T) -> _R | _Failure:
     try:
-        return work(part)
+        return function(item)
     except SkerryError as error:
         policy = next(
             kind for kind in (UserMustActError, WaitError, RetryError, SkerryError) if isinstance(error, kind)

@@ -73,11 +73,11 @@ class Lake:
         }
         return options | ({"AWS_SESSION_TOKEN": self.access.session_token} if self.access.session_token else {})
 
-    def open(self, table: str) -> DeltaTable | None:
-        """Read a table's newest snapshot; None if there is no such table."""
+    def open(self, table: str, version: int | None = None) -> DeltaTable | None:
+        """Read a table's newest snapshot, or that of a version; None if there is no such table."""
         with delta_errors(table):
             try:
-                return DeltaTable(self.table_uri(table), storage_options=self.options())
+                return DeltaTable(self.table_uri(table), version=version, storage_options=self.options())
             except TableNotFoundError:
                 return None
 

@@ -51,7 +51,7 @@ class LakeQuery:
         for name in names:
             table = lake.open(name)
             if table is not None:
-                self._connection.register(table_name(name), _dataset(lake, name, table))
+                self._connection.register(table_name(name), dataset(lake, name, table))
                 if name not in _SIDE_TABLES:
                     self.tables[name] = frozenset(field.name for field in table.schema().fields)
         for name, schema in _SIDE_TABLES.items():
@@ -97,7 +97,7 @@ def opened(lake: Lake) -> Iterator[LakeQuery]:
         query.close()
 
 
-def _dataset(lake: Lake, name: str, table: DeltaTable) -> ds.Dataset:
+def dataset(lake: Lake, name: str, table: DeltaTable) -> ds.Dataset:
     """A table as an Arrow dataset, each file with what its statistics guarantee of it.
 
     Not deltalake's `to_pyarrow_dataset`: of a column without statistics it guarantees that it's equal to null, and

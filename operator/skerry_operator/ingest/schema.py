@@ -55,6 +55,8 @@ _MOMENT = pa.timestamp("us", tz="UTC")
 # Attributes of CloudEvents; filled from bodies as any other column is.
 ATTRIBUTES = tuple(TableColumn(name, ColumnType.TEXT) for name in ("type", "source", "subject", "id"))
 PARTITION = "day"
+# Metadata of a field whose texts are JSON.
+JSON_MARK = "skerry.json"
 # What a row is, whatever its body says. `day` is that of `ingested`.
 IDENTITY = pa.schema(
     [

@@ -23,10 +23,18 @@ from skerry_core.errors import RetryError
 from skerry_operator.ingest.data_file import DataFile
 from skerry_operator.ingest.lake import Lake, delta_errors
 from skerry_operator.ingest.ledger import Ledger, from_transactions, to_transactions
-from skerry_operator.ingest.schema import ABSENT, ATTRIBUTES, GAPS, IDENTITY, PARTITION, ColumnType, TableColumn
+from skerry_operator.ingest.schema import (
+    ABSENT,
+    ATTRIBUTES,
+    GAPS,
+    IDENTITY,
+    JSON_MARK,
+    PARTITION,
+    ColumnType,
+    TableColumn,
+)
 from skerry_operator.ingest.transactions import Transactions, read_transactions, version_at
 
-_JSON_MARK = "skerry.json"
 _NUMBERS = ArrayType(PrimitiveType("double"))
 _DELTA: dict[ColumnType, PrimitiveType | ArrayType] = {
     ColumnType.BOOLEAN: PrimitiveType("boolean"),
@@ -197,7 +205,7 @@ def _unrepeated(changes: Mapping[str, int] | None = None) -> CommitProperties:
 
 
 def _field(column: TableColumn) -> Field:
-    metadata = {_JSON_MARK: "true"} if column.type is ColumnType.JSON else {}
+    metadata = {JSON_MARK: "true"} if column.type is ColumnType.JSON else {}
     return Field(column.name, _DELTA[column.type], nullable=True, metadata=metadata)
 
 
@@ -215,6 +223,6 @@ def _type_of(field: Mapping[str, Any]) -> ColumnType | None:
     if isinstance(field["type"], dict):
         numbers = field["type"].get("type") == "array" and field["type"].get("elementType") == "double"
         return ColumnType.NUMBERS if numbers else None
-    if field["type"] == "string" and field["metadata"].get(_JSON_MARK):
+    if field["type"] == "string" and field["metadata"].get(JSON_MARK):
         return ColumnType.JSON
     return _PLAIN.get(field["type"])

@@ -1,0 +1,1 @@
+"""Training rows as nodes would have served them: `skerry features build`."""

@@ -1,0 +1,192 @@
+"""Whose events may be trained on, folded from the hub's records of the stream `consent`. Pure.
+
+It goes by what a node goes by before anything leaves it: a grant covers what its own node recorded after it, until it
+is withdrawn; what can't be understood withdraws, and after a loss in a log all of that node must consent anew. The hub
+sees all nodes of a site, and a withdrawal at one of them holds for all: a subject that withdraws isn't asked where.
+
+Subjects leave a site by hash, one for the stream `consent` and others for the classes of events (`data.subjects`). A
+record binds these names together; whoever withdraws under the one is known by the other.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from skerry_operator.ingest.schema import column_name
+
+GRANTED = "dev.skerry.consent.granted"
+WITHDRAWN = "dev.skerry.consent.withdrawn"
+CLASSES = column_name(("data", "dataClasses"))
+NAMES = column_name(("data", "subjects")) + "_"
+"""Columns that begin so have a subject's other names."""
+
+Node = tuple[str, str]
+"""Site and node."""
+
+
+@dataclass(frozen=True)
+class ConsentRecord:
+    """A record of a consent log; `lost` if records before it, in its log, never came.
+
+    `subject` None: it can't be told whose it is. `classes` empty: it can't be understood.
+    """
+
+    node: Node
+    hlc: int
+    subject: str | None
+    names: frozenset[str] = frozenset()
+    classes: frozenset[str] = frozenset()
+    withdrawn: bool = False
+    lost: bool = False
+
+
+@dataclass(frozen=True)
+class Consents:
+    """Who consents to all of some data classes: since which hybrid logical time, by node and by a subject's names."""
+
+    since: Mapping[Node, Mapping[str, int]] = field(default_factory=dict)
+
+    def covers(self, node: Node, subject: str | None, hlc: int) -> bool:
+        """Whether what a node recorded of a subject at a hybrid logical time may be used."""
+        if not subject:
+            return False
+        since = self.since.get(node, {}).get(subject)
+        return since is not None and hlc > since
+
+
+def fold(records: Iterable[ConsentRecord], classes: frozenset[str]) -> Consents:
+    """Consents after all records, which come in the order of their logs, a node's after each other."""
+    grants: dict[Node, dict[str, dict[str, int]]] = {}
+    withdrawals: dict[tuple[str, str], dict[str, int]] = {}
+    names: dict[str, dict[str, set[str]]] = {}
+    for record in records:
+        held = grants.setdefault(record.node, {})
+        if record.lost or record.subject is None:
+            held.clear()
+        if record.subject is None:
+            continue
+        site, subject = record.node[0], record.subject
+        names.setdefault(site, {}).setdefault(subject, set()).update({subject, *record.names})
+        if record.classes and not record.withdrawn:
+            held[subject] = {**dict.fromkeys(record.classes, record.hlc), **held.get(subject, {})}
+            continue
+        gone = record.classes or classes
+        held[subject] = {name: since for name, since in held.get(subject, {}).items() if name not in gone}
+        last = withdrawals.setdefault((site, subject), {})
+        last.update({name: max(last.get(name, 0), record.hlc) for name in gone})
+    since: dict[Node, Mapping[str, int]] = {}
+    for node, held in grants.items():
+        covered = {
+            subject: _since(held.get(subject, {}), withdrawals.get((node[0], subject), {}), classes)
+            for subject in names.get(node[0], {})
+        }
+        since[node] = _by_name(covered, names.get(node[0], {}))
+    return Consents(since)
+
+
+def _since(granted: Mapping[str, int], withdrawn: Mapping[str, int], classes: frozenset[str]) -> int | None:
+    """Since when all classes are granted; None if one isn't, or was withdrawn anywhere since."""
+    if any(granted.get(name, -1) <= withdrawn.get(name, -1) for name in classes):
+        return None
+    return max(granted[name] for name in classes)
+
+
+def _by_name(covered: Mapping[str, int | None], names: Mapping[str, set[str]]) -> Mapping[str, int]:
+    """The same by any name; one that two subjects bear is covered only if both are."""
+    since: dict[str, int | None] = {}
+    for subject, known in names.items():
+        for name in known:
+            before, now = since.get(name, -1), covered[subject]
+            since[name] = None if before is None or now is None else max(before, now)
+    return {name: time for name, time in since.items() if time is not None}
+
+
+@dataclass(frozen=True)
+class Accounted:
+    """Numbers of a consent log that have no row: `skipped` ones, both ends included, never were records.
+
+    `end` is the last number of which anything is known.
+    """
+
+    skipped: tuple[tuple[int, int], ...] = ()
+    end: int = 0
+
+    def lost(self, after: int, before: int) -> bool:
+        """Whether a record between two numbers never came."""
+        never = sum(max(min(last, before - 1) - max(first, after + 1) + 1, 0) for first, last in self.skipped)
+        return never < before - after - 1
+
+
+Log = tuple[str, str, str]
+_NOTHING = Accounted()
+
+
+def read_records(rows: Iterable[Mapping[str, Any]], logs: Mapping[Log, Accounted]) -> Iterator[ConsentRecord]:
+    """Rows of the consent table, by site and node in the order of their logs, with the losses between them.
+
+    `logs` is by (site, node, epoch).
+    """
+    log: Log | None = None
+    seq = 0
+    for row in rows:
+        found: Log = (row["site"], row["node"], row["epoch"])
+        if log is not None and found != log:
+            yield from _cut_off(log, seq, logs)
+        # Another log: what the one before it still said is unknown.
+        lost = found != log or logs.get(found, _NOTHING).lost(seq, row["seq"])
+        log, seq = found, row["seq"]
+        yield _record(row, found[:2], lost=lost)
+    if log is not None:
+        yield from _cut_off(log, seq, logs)
+
+
+def _cut_off(log: Log, seq: int, logs: Mapping[Log, Accounted]) -> Iterator[ConsentRecord]:
+    """What is left of a log's consents when records after its last row were lost: nothing."""
+    accounted = logs.get(log, _NOTHING)
+    if accounted.end > seq and accounted.lost(seq, accounted.end + 1):
+        yield ConsentRecord(log[:2], 0, None, lost=True)
+
+
+def _record(row: Mapping[str, Any], node: Node, *, lost: bool) -> ConsentRecord:
+    names = {value for name, value in row.items() if name.startswith(NAMES) and isinstance(value, str)}
+    subject, kind, classes = row.get("subject"), row.get("type"), _classes(row.get(CLASSES))
+    if row.get("set_aside") is not None:
+        body = _body(row.get("body"))
+        subject, kind = body.get("subject"), body.get("type")
+        data = body.get("data")
+        data = data if isinstance(data, dict) else {}
+        classes = _classes(data.get("dataClasses"))
+        subjects = data.get("subjects")
+        names = {each for each in subjects.values() if isinstance(each, str)} if isinstance(subjects, dict) else set()
+    if not isinstance(subject, str) or not subject:
+        subject = None
+    understood = kind in {GRANTED, WITHDRAWN}
+    return ConsentRecord(
+        node=node,
+        hlc=row["hlc"],
+        subject=subject,
+        names=frozenset(names),
+        classes=classes if understood else frozenset(),
+        withdrawn=kind == WITHDRAWN,
+        lost=lost,
+    )
+
+
+def _classes(value: object) -> frozenset[str]:
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError):
+            return frozenset()
+    if not isinstance(value, list) or not all(isinstance(each, str) and each for each in value):
+        return frozenset()
+    return frozenset(value)
+
+
+def _body(text: object) -> dict[str, Any]:
+    try:
+        body = json.loads(text) if isinstance(text, str) else None
+    except (ValueError, RecursionError):
+        body = None
+    return body if isinstance(body, dict) else {}
