@@ -2,7 +2,8 @@
 
 import os
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -25,9 +26,8 @@ def write_file(path: Path, data: bytes, mode: int = 0o640) -> None:
 
 def write_chunks(path: Path, chunks: Iterable[bytes], mode: int = 0o640) -> None:
     """Replace `path` by a stream of chunks, as `write_file` does; whatever the stream raises leaves the old file."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    try:
+    with replacing(path) as temporary:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
         try:
             for chunk in chunks:
                 view = memoryview(chunk)
@@ -36,6 +36,14 @@ def write_chunks(path: Path, chunks: Iterable[bytes], mode: int = 0o640) -> None
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Lend a temporary path beside `path`; what was written and fsynced there takes its place, or is removed."""
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        yield temporary
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)

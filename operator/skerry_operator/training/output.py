@@ -1,16 +1,14 @@
 """Training rows as a Parquet file: entity rows as they came, features beside them, and where these are from."""
 
 import os
-import secrets
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from skerry_core.durable import fsync_directory
+from skerry_core.durable import replacing
 from skerry_core.errors import UserMustActError
 from skerry_core.features.columns import Mask
 from skerry_core.features.plan import Plan
@@ -56,7 +54,8 @@ def write_rows(
     for column in (DEFAULTED, REJECTED):
         schema = schema.append(pa.field(column, pa.list_(pa.string()), nullable=False))
     schema = schema.with_metadata(dict(metadata))
-    with _replacing(path) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
+    with replacing(path) as temporary, temporary.open("xb") as file:
+        writer = pq.ParquetWriter(file, schema, compression="zstd")
         for start in range(0, len(kept), GROUP_ROWS):
             at = kept[start : start + GROUP_ROWS]
             given = table.take(pa.array(at)).combine_chunks()
@@ -69,6 +68,9 @@ def write_rows(
                 place += values.shape[1]
             arrays += [_named(columns, found.defaulted[at]), _named(columns, found.rejected[at])]
             writer.write_table(pa.table(arrays, schema=schema))
+        writer.close()
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _vectors(width: int) -> pa.DataType:
@@ -80,21 +82,3 @@ def _named(columns: Sequence[str], flags: Mask) -> pa.Array:
     offsets = np.concatenate(([0], np.cumsum(flags.sum(axis=1)))).astype(np.int32)
     names = pa.array(columns, pa.string()).take(pa.array(np.nonzero(flags)[1]))
     return pa.ListArray.from_arrays(pa.array(offsets), names)
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    """A temporary file beside a path, which takes its place when it's written and durable."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        yield temporary
-        descriptor = os.open(temporary, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    fsync_directory(path.parent)
