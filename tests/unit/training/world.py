@@ -15,7 +15,7 @@ from skerry_core.batch.contents import Batch, LogName, Row
 from skerry_core.batch.key import batch_key
 from skerry_core.canonical import canonical_json
 from skerry_core.features.definition import FeatureInput, FeatureSetRef
-from skerry_edge.events.bodies import Prediction
+from skerry_core.lineage.record import Prediction
 from skerry_edge.events.identity import Owner
 from skerry_edge.events.logs import EventLogs
 from skerry_edge.events.reader import LogReader
@@ -24,6 +24,7 @@ from skerry_edge.events.settings import StreamSettings
 from skerry_edge.features.engine import compiled
 from skerry_edge.features.materializer import Materializer, Sources
 from skerry_edge.features.needs import Needs
+from skerry_edge.features.snapshots import Snapshots
 from skerry_edge.features.store import LmdbStore
 from skerry_edge.inference.binding import _lineage
 from skerry_operator.cli.main import app
@@ -52,7 +53,9 @@ class World:
         sources = Sources(
             folder / "log", 1, lambda: Needs(frozenset({self.digest}), True), lambda _: self.data, compiled
         )
-        self.features = Materializer(LmdbStore(folder / "features"), sources, None, self.clocks.clock)
+        self.features = Materializer(
+            LmdbStore(folder / "features"), sources, None, self.clocks.clock, snapshots=Snapshots(folder / "snapshots")
+        )
         self.sent = {}
         self.served = []
 
