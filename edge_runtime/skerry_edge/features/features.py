@@ -148,7 +148,9 @@ class Features:
                 )
                 self._follow(self._materializer)
             except StoreDamagedError as error:
-                _log.error("feature store put aside, it is built again from the logs", error=str(error))
+                _log.error(
+                    "feature store put aside, it is built again from the logs", reason=error.reason, error=str(error)
+                )
                 self._set_aside(store)
             except Exception as error:  # noqa: BLE001 - a bug here must not end features for good
                 _log.exception("features can't be followed", error=str(error)[:300])

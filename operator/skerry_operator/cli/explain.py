@@ -1,5 +1,7 @@
-"""`skerry explain`: one prediction, down to the events behind it, from a node or from the hub's tables."""
+"""`skerry explain`: one prediction, down to the events behind it; or what sets a fleet's bad answers apart."""
 
+import re
+from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from importlib import import_module
 from pathlib import Path
@@ -11,19 +13,29 @@ import typer
 
 from skerry_api.kinds import RUNTIME_NAMESPACE
 from skerry_core.errors import UserMustActError, WaitError
+from skerry_core.lineage.causes import judge_causes
 from skerry_core.lineage.explanation import Explanation
 from skerry_core.lineage.record import RecordId
+from skerry_core.store.location import S3Access
 from skerry_operator.cli import cluster
 from skerry_operator.cli import store as store_options
-from skerry_operator.cli.explanation_text import lines
+from skerry_operator.cli.explanation_text import lines, verdict_lines
 from skerry_operator.cli.lake import opened_lake
 from skerry_operator.kube.resources import PODS
 from skerry_operator.site.names import EVIDENCE_PORT, RUNTIME_LABELS
 
+_SINCE = re.compile(r"(?P<number>[1-9][0-9]{0,4})(?P<unit>[hd])")
+_UNITS = {"h": "hours", "d": "days"}
+
 
 def explain(
-    prediction: Annotated[str, typer.Argument(metavar="ID", help="The `prediction_id` of an answer.")],
+    prediction: Annotated[str, typer.Argument(metavar="[ID]", help="The `prediction_id` of an answer.")] = "",
     *,
+    fleet: Annotated[
+        str,
+        typer.Option(metavar="[NAMESPACE/]MODEL", help="Instead: what sets this model's bad answers apart (--store)."),
+    ] = "",
+    since: Annotated[str, typer.Option(help="How far back --fleet looks, as 24h or 7d.")] = "7d",
     node: Annotated[
         bool, typer.Option("--node", help="Ask the node that answered, through its site's cluster (--context).")
     ] = False,
@@ -43,7 +55,19 @@ def explain(
     ca_file: store_options.CaFile = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Tell how a prediction came about: model, features with their ages, and the events in their windows."""
+    """Tell how a prediction came about: model, features with their ages, and the events in their windows.
+
+    With --fleet, tell what a model's bad answers have in common: a release, stale features, or a node that was damaged.
+    Bad are answers that tripped a guardrail, on which two models disagree, that a label contradicts, or of a release
+    that its node put aside.
+    """
+    if bool(prediction) == bool(fleet):
+        raise typer.BadParameter("give either an ID or --fleet MODEL")
+    if fleet:
+        if not store:
+            raise typer.BadParameter("--fleet asks the hub's tables: say --store")
+        _explain_fleet(store, store_options.access(store, endpoint, region, ca_file), fleet, since, as_json=as_json)
+        return
     wanted = RecordId.parse(prediction)
     if volume is not None:
         found = _from_volume(volume, prediction)
@@ -61,6 +85,22 @@ def explain(
         typer.echo(msgspec.json.encode(found).decode())
     else:
         for line in lines(found):
+            typer.echo(line)
+
+
+def _explain_fleet(store: str, access: S3Access | None, model: str, since: str, *, as_json: bool) -> None:
+    back = _SINCE.fullmatch(since)
+    if back is None:
+        raise typer.BadParameter(f"--since is a number of hours or days, as 24h or 7d, not {since!r}")
+    span = timedelta(**{_UNITS[back["unit"]]: int(back["number"])})
+    with opened_lake(store, access) as (_, query):
+        from skerry_operator.ingest.lineage import answer_cells  # noqa: PLC0415 - an extra
+
+        verdict = judge_causes(answer_cells(query, model, datetime.now(UTC) - span))
+    if as_json:
+        typer.echo(msgspec.json.encode(verdict).decode())
+    else:
+        for line in verdict_lines(verdict):
             typer.echo(line)
 
 

@@ -4,11 +4,19 @@ from collections.abc import Iterator, Sequence
 from itertools import zip_longest
 
 from skerry_core.features.values import Value
+from skerry_core.lineage.causes import Cause, Suspect, Verdict
 from skerry_core.lineage.explanation import Explanation, FeatureTold, InputTold, PairTold
 from skerry_operator.cli.cells import short
 
 # A terminal's worth; --json has as many as were told.
 SHOWN_EVENTS = 20
+_SAID = {
+    Cause.CORRUPT_CACHE: "damage on node {}, which told of a damaged store, log or feature store",
+    Cause.ROLLOUT: "the release {}",
+    Cause.FEATURE_SET: "the feature sets {}",
+    Cause.STALE_FEATURES: "stale features, which gave their defaults",
+    Cause.NODE: "node {}, which tells of no damage",
+}
 
 
 def lines(told: Explanation) -> Iterator[str]:
@@ -30,6 +38,29 @@ def lines(told: Explanation) -> Iterator[str]:
     for filled in told.inputs:
         yield ""
         yield from _input(filled)
+
+
+def verdict_lines(verdict: Verdict) -> Iterator[str]:
+    """What sets a fleet's bad answers apart."""
+    yield f"{verdict.bad} of {verdict.answers} answers are bad"
+    for finding in verdict.findings:
+        yield f"likely cause: {_SAID[finding.likely.cause].format(finding.likely.subject)}"
+        yield f"  {_evidence(finding.likely)}"
+        if finding.through is not None:
+            yield f"  through {_SAID[finding.through.cause]}: {_evidence(finding.through)}"
+        for other in finding.alike:
+            yield f"  can't be told apart from: {_SAID[other.cause].format(other.subject)}; {_evidence(other)}"
+    if verdict.reason:
+        yield verdict.reason
+
+
+def _evidence(suspect: Suspect) -> str:
+    high = "any" if suspect.high is None else f"{suspect.high:.1f}"
+    return (
+        f"{suspect.exposed_bad} of {suspect.exposed} such answers are bad, "
+        f"{suspect.other_bad} of {suspect.others} others: "
+        f"{suspect.ratio:.1f} times the risk (99.9 %: {suspect.low:.1f} to {high})"
+    )
 
 
 def _pair(pair: PairTold) -> Iterator[str]:

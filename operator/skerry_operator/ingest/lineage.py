@@ -20,6 +20,7 @@ from skerry_core.bundle.manifest import MAX_MANIFEST_BYTES, Manifest
 from skerry_core.errors import SkerryError, UserMustActError
 from skerry_core.features.apply import RawEvents
 from skerry_core.features.definition import MAX_DOCUMENT_BYTES, FeatureSetDocument
+from skerry_core.lineage.causes import Cell
 from skerry_core.lineage.explain import Found, Kept, Wanted, explain, moment, wanted
 from skerry_core.lineage.explanation import Explanation, Missing
 from skerry_core.lineage.record import Prediction, RecordId
@@ -32,6 +33,7 @@ from skerry_operator.ingest.views import table_name
 # Events of one entity, in the windows of one prediction; there can be more only where a set is none for it.
 _MAX_EVENTS = 100_000
 _REDACTED = 8
+_MAX_CELLS = 100_000
 _EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 
 Row = dict[str, Any]
@@ -190,6 +192,39 @@ class LakeLineage:
             return []
         rows: list[Row] = self.query.run(sql).read_all().to_pylist()
         return rows
+
+
+def answer_cells(query: LakeQuery, model: str, since: datetime) -> list[Cell]:
+    """Answers of `[namespace/]model` since then, those alike together; UserMustActError `NoAnswers` if none."""
+    namespace, _, name = model.rpartition("/")
+    of = f"model = {_text(name)}" + (f" AND namespace = {_text(namespace)}" if namespace else "")
+    rows: list[Row] = []
+    if any(view.name == "answers" for view in query.views):
+        rows = (
+            query.run(
+                "SELECT release, site || '/' || node AS node, feature_sets, stale, damaged, count(*) AS answers, "
+                f"count(*) FILTER (bad) AS bad FROM answers WHERE {of} AND time >= {_moment(_micros(since))} "
+                f"GROUP BY ALL ORDER BY bad DESC, answers DESC LIMIT {_MAX_CELLS}"
+            )
+            .read_all()
+            .to_pylist()
+        )
+    if not rows:
+        raise UserMustActError(
+            "NoAnswers", f"the tables have no prediction of {model} since {since:%Y-%m-%d %H:%M} UTC"
+        )
+    return [
+        Cell(
+            release=row["release"],
+            node=row["node"],
+            sets=row["feature_sets"],
+            stale=row["stale"],
+            damaged=row["damaged"],
+            answers=row["answers"],
+            bad=row["bad"],
+        )
+        for row in rows
+    ]
 
 
 def _prediction(row: Row) -> Prediction:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from skerry_operator.ingest import label_views, telemetry_views
+from skerry_operator.ingest import answer_views, label_views, telemetry_views
 
 # What every stream's table has, in the order in which the view `events` shows it.
 _EVENT = "site, node, epoch, seq, hlc, time, received, ingested, flags, type, source, subject, id, set_aside, body"
@@ -139,6 +139,12 @@ VIEWS = (
         label_views.labelled_predictions,
     ),
     View("accuracy", "Per model version: how accurate it is by its labels, beside its champion.", label_views.accuracy),
+    View("answers", "Every prediction with what it was made of, and what marks it as bad.", answer_views.answers),
+    View(
+        "bad_answers",
+        "Per model, release, node, feature sets, staleness and damage: how many answers are bad, and why.",
+        answer_views.bad_answers,
+    ),
     View(
         "set_aside",
         "Events that don't fit their stream's columns, whole, with the reason.",
