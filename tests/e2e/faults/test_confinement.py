@@ -15,7 +15,7 @@ from tests.cluster.lab.waiting import wait_for
 from tests.e2e.faults.world import SITE, TOLD_WITHIN, World
 from tests.e2e.story.platform import BUCKET, SYSTEM
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.long]
 
 OTHER = "site-b"
 EVENTS = f"sites/{OTHER}/events/1"

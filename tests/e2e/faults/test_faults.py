@@ -13,7 +13,7 @@ from tests.e2e.faults.models import giving_nan, too_new
 from tests.e2e.faults.world import DISK, FIRST, SITE, TOLD_WITHIN, conditions
 from tests.e2e.story.platform import BUCKET, MODEL, NAMESPACE
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.long]
 
 PADDING = 8 << 20  # makes a model that doesn't fit beside the filler
 LEFT = 8 << 20  # of which sync keeps a reserve of 5 % of the disk, 6.4 MiB

@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 import yaml
 
+from tests.e2e.story import motion
 from tests.e2e.story.command_line import skerry
 from tests.e2e.story.dataset import load
 from tests.e2e.story.network import INPUT
-from tests.e2e.story.platform import BUCKET, MODEL, MODEL_TEAM, NAMESPACE
+from tests.e2e.story.platform import BUCKET, MODEL, MODEL_TEAM, MOTION, NAMESPACE
 from tests.e2e.story.training import RECIPES, Recipe, train
 from tests.sigstore_instance import PrivateSigstore
 
@@ -53,6 +54,19 @@ class Author:
             "package", trained, "--model", model, "--version", version,
             "--output", folder, "--notes", recipe.summary, *options,
         )  # fmt: skip
+        return folder
+
+    def make_motion(self) -> Path:
+        """Train, package and sign the model that is fed by features."""
+        trained = self.work / "trained" / f"{MOTION}.onnx"
+        trained.parent.mkdir(parents=True, exist_ok=True)
+        trained.write_bytes(motion.train(load().train, self.seed))
+        folder = self.bundle(f"{MOTION}-{motion.VERSION}")
+        skerry(
+            "package", trained, "--model", MOTION, "--version", motion.VERSION, "--output", folder,
+            "--features", f"{motion.INPUT}={motion.DEFINITION}:{','.join(motion.FEATURES)}",
+        )  # fmt: skip
+        self.sign(folder)
         return folder
 
     def sign(self, folder: Path, subject: str = MODEL_TEAM) -> None:

@@ -23,30 +23,32 @@ class HubView:
         """`kubectl apply`; LabError with the API server's words if it is refused."""
         return self._hub.kubectl("apply", "--filename=-", input=manifest).stdout
 
-    def release(self, version: str) -> dict[str, Any]:
+    def release(self, version: str, model: str = MODEL) -> dict[str, Any]:
         """The ModelRelease of this version, `{}` if there is none."""
-        name = release_name(version)
+        name = release_name(version, model)
         got = self._hub.kubectl("get", "modelrelease", name, f"--namespace={NAMESPACE}", "--output=json", check=False)
         found: dict[str, Any] = json.loads(got.stdout) if got.returncode == 0 else {}
         return found
 
-    def phase(self, version: str) -> str:
+    def phase(self, version: str, model: str = MODEL) -> str:
         """The release's phase, empty while it has none."""
-        phase: str = self.release(version).get("status", {}).get("phase", "")
+        phase: str = self.release(version, model).get("status", {}).get("phase", "")
         return phase
 
-    def wait_phase(self, version: str, phase: str, seconds: float) -> dict[str, Any]:
+    def wait_phase(self, version: str, phase: str, seconds: float, model: str = MODEL) -> dict[str, Any]:
         """Wait for a phase and return the release; a different final phase ends the wait at once."""
         final = {"Approved", "RolledBack", "Refused", "Superseded"} - {phase}
 
         def wrong() -> str | None:
-            status = self.release(version).get("status", {})
+            status = self.release(version, model).get("status", {})
             if status.get("phase") in final:
                 return f"it is {status['phase']}: {json.dumps(status.get('failedMetric') or status.get('reason'))}"
             return None
 
-        self._wait(f"release {version} is {phase}", lambda: self.phase(version) == phase, seconds, wrong)
-        return self.release(version)
+        self._wait(
+            f"release {version} of {model} is {phase}", lambda: self.phase(version, model) == phase, seconds, wrong
+        )
+        return self.release(version, model)
 
     def wait_serving(self, site: str, version: str, seconds: float) -> None:
         """Wait until the hub knows that a site serves this version."""
@@ -109,6 +111,6 @@ class HubView:
         wait_for(what, condition, seconds=seconds, every=1, gone=gone)
 
 
-def release_name(version: str) -> str:
+def release_name(version: str, model: str = MODEL) -> str:
     """The name that `skerry push` gives a release's object."""
-    return f"{MODEL}-{version}"
+    return f"{model}-{version}"

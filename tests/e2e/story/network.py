@@ -3,6 +3,7 @@
 Training computes its features with the very graph that serves, so there is no second definition to drift.
 """
 
+from collections.abc import Sequence
 from enum import StrEnum
 
 import numpy as np
@@ -54,11 +55,24 @@ class _Graph:
         self.nodes.append(helper.make_node(operator, list(inputs), [result], **attributes))
         return result
 
-    def model(self, output: str, width: int) -> onnx.ModelProto:
+    def perceptron(
+        self, features: str, mean: NDArray[np.float32], scale: NDArray[np.float32], layers: Sequence[Layer]
+    ) -> None:
+        """Standardize features [n, k] and give class probabilities [n, 7] as OUTPUT."""
+        signal = self.node("Div", self.node("Sub", features, self.constant(mean)), self.constant(scale))
+        for index, (weights, bias) in enumerate(layers):
+            signal = self.node("Gemm", signal, self.constant(weights), self.constant(bias))
+            if index < len(layers) - 1:
+                signal = self.node("Relu", signal)
+        self.node("Softmax", signal, axis=1, output=OUTPUT)
+
+    def model(
+        self, output: str, width: int, takes: str = INPUT, shape: Sequence[int] = (WINDOW, len(CHANNELS))
+    ) -> onnx.ModelProto:
         graph = helper.make_graph(
             self.nodes,
             "wrist",
-            [helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, ["batch", WINDOW, len(CHANNELS)])],
+            [helper.make_tensor_value_info(takes, TensorProto.FLOAT, ["batch", *shape])],
             [helper.make_tensor_value_info(output, TensorProto.FLOAT, ["batch", width])],
             self.constants,
         )
@@ -102,19 +116,21 @@ def classifier_graph(
     """Graph from windows [n, 100, 6] to class probabilities [n, 7]: features, standardized, then the perceptron."""
     graph = _Graph()
     features, _ = _features(graph, kind)
-    signal = graph.node("Div", graph.node("Sub", features, graph.constant(mean)), graph.constant(scale))
-    for index, (weights, bias) in enumerate(layers):
-        signal = graph.node("Gemm", signal, graph.constant(weights), graph.constant(bias))
-        if index < len(layers) - 1:
-            signal = graph.node("Relu", signal)
-    graph.node("Softmax", signal, axis=1, output=OUTPUT)
+    graph.perceptron(features, mean, scale, layers)
     return graph.model(OUTPUT, len(EXERCISES)).SerializeToString()
 
 
-def run(model: bytes, windows: NDArray[np.float32]) -> NDArray[np.float32]:
+def vector_graph(takes: str, mean: NDArray[np.float32], scale: NDArray[np.float32], layers: list[Layer]) -> bytes:
+    """Graph from features [n, k], its input `takes`, to class probabilities [n, 7]."""
+    graph = _Graph()
+    graph.perceptron(takes, mean, scale, layers)
+    return graph.model(OUTPUT, len(EXERCISES), takes, mean.shape).SerializeToString()
+
+
+def run(model: bytes, rows: NDArray[np.float32]) -> NDArray[np.float32]:
     """Run a graph with bare onnxruntime, one thread, and return its only output."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
     session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    (result,) = session.run(None, {INPUT: windows})
+    (result,) = session.run(None, {session.get_inputs()[0].name: rows})
     return result  # type: ignore[no-any-return]

@@ -14,12 +14,13 @@ from skerry_core.trust.policy import Binding, PolicyDocument, SignerIdentity
 from skerry_core.trust.verifier import ReleaseVerifier
 from tests.cluster.lab import Cluster, Lab
 from tests.cluster.lab.images import ImageBuilder, product_images
+from tests.cluster.lab.requirements import BROKER_COMMANDS, ensure
 from tests.e2e.story import ask
 from tests.e2e.story.author import Author
 from tests.e2e.story.dataset import load
 from tests.e2e.story.narration import Narrator
 from tests.e2e.story.network import TOLERANCE, run
-from tests.e2e.story.platform import MODEL, MODEL_TEAM, NAMESPACE, ROOT, SYSTEM, Platform
+from tests.e2e.story.platform import BROKER_PORT, MODEL, MODEL_TEAM, MOTION, NAMESPACE, ROOT, SYSTEM, Platform
 from tests.e2e.story.story import Story
 from tests.e2e.story.training import RECIPES
 from tests.integration.inference.node import Node
@@ -55,7 +56,7 @@ def opened(narrator: Narrator, lab: Lab, *, work: Path = WORK) -> Iterator[Story
 
 
 def _write_bundles(author: Author, narrator: Narrator) -> None:
-    """Train, package, sign and verify all five versions; needs no cluster."""
+    """Train, package, sign and verify all versions; needs no cluster."""
     identity = SignerIdentity(subject=MODEL_TEAM, issuer=author.sigstore.issuer)
     binding = Binding(namespace=NAMESPACE, models=(MODEL,), identities=(identity,))
     policy = PolicyDocument(serial=1, issued_at="2026-01-01T00:00:00Z", bindings=(binding,))
@@ -75,6 +76,10 @@ def _write_bundles(author: Author, narrator: Narrator) -> None:
         )
         if recipe is RECIPES[0]:
             _serve_here(author, narrator, recipe.version)
+    begun = time.monotonic()
+    author.make_motion()
+    took = time.monotonic() - begun
+    narrator.say(f"{MOTION} v1.0.0, fed by features of the samples: trained, packaged, signed in {took:.1f} s")
 
 
 def _serve_here(author: Author, narrator: Narrator, version: str) -> None:
@@ -101,6 +106,11 @@ def _serve_here(author: Author, narrator: Narrator, version: str) -> None:
     )
 
 
+def _broker(site: Cluster) -> list[str]:
+    """Where the site's pods find the broker of its wearers' devices, which is started by who needs it."""
+    return [f"--set=events.mqtt.url=mqtt://{site.address}:{BROKER_PORT}"] if site.hands else []
+
+
 def _fresh_clusters(lab: Lab, say: Callable[[str], None]) -> None:
     if lab.hands and any(_is_used(cluster) for cluster in lab.clusters.values()):
         say("the lab's clusters are not fresh: it is taken down first")
@@ -117,12 +127,15 @@ def _is_used(cluster: Cluster) -> bool:
 def _give_images(lab: Lab, say: Callable[[str], None]) -> None:
     if not lab.hands:
         return
-    archives = product_images(ImageBuilder(lab.layout.cache, say), ROOT, ("edge", "operator"))
+    ensure(BROKER_COMMANDS, say)
+    hub, *_ = lab.clusters.values()
+    archives = product_images(ImageBuilder(lab.layout.cache, say), ROOT)
     begun = time.monotonic()
 
     def give(cluster: Cluster) -> None:
-        for archive in archives.values():
-            cluster.import_images(archive)
+        for name, archive in archives.items():
+            if name != "ingest" or cluster is hub:
+                cluster.import_images(archive)
 
     with ThreadPoolExecutor(len(lab.clusters)) as pool:
         list(pool.map(give, lab.clusters.values()))
@@ -133,10 +146,10 @@ def _install(platform: Platform, say: Callable[[str], None]) -> None:
     platform.make_keys()
     platform.make_bucket()
     begun = time.monotonic()
-    platform.install_hub()
+    platform.install_hub("--set=ingest.enabled=true", "--set=ingest.pollInterval=2s")
     say(f"the hub is installed, {time.monotonic() - begun:.1f} s")
     with ThreadPoolExecutor(len(platform.sites)) as pool:
-        list(pool.map(platform.add_site, platform.sites))
+        list(pool.map(lambda site: platform.add_site(site, *_broker(platform.sites[site])), platform.sites))
     for site in platform.sites:
         platform.wait_reachable(site)
         say(f"{site} enrolled with a certificate of its own and is reachable")

@@ -18,6 +18,9 @@ NAMESPACE = "wrist"
 MODEL = "exercise"
 # The same team may sign this one too, so that only the name on the signature can tell the two apart.
 OTHER_MODEL = "posture"
+# Fed by features of the samples that wearers' devices publish to their site's broker.
+MOTION = "motion"
+BROKER_PORT = 1883
 BUCKET = "skerry"
 SYSTEM = "skerry-system"
 RUNTIME = "skerry-runtime"
@@ -56,7 +59,7 @@ class Platform:
             "bindings": [
                 {
                     "namespace": NAMESPACE,
-                    "models": [MODEL, OTHER_MODEL],
+                    "models": [MODEL, OTHER_MODEL, MOTION],
                     "identities": [{"subject": MODEL_TEAM, "issuer": self.sigstore.issuer}],
                 }
             ],
@@ -148,8 +151,8 @@ class Platform:
 
     # -- sites -------------------------------------------------------------------------------------------------------
 
-    def add_site(self, name: str) -> None:
-        """Accept a site at the hub, enroll it, and Helm-install it on its own cluster."""
+    def add_site(self, name: str, *options: str) -> None:
+        """Accept a site at the hub, enroll it, and Helm-install it on its own cluster, perhaps with further options."""
         edge_site = {
             "apiVersion": "skerry.dev/v1alpha1",
             "kind": "EdgeSite",
@@ -164,7 +167,7 @@ class Platform:
         self._namespace(cluster)
         cluster.helm(
             "upgrade", "--install", "skerry-site", str(ROOT / "charts/skerry-site"), f"--namespace={SYSTEM}",
-            "--wait", "--timeout=3m", f"--values={values}", *self._values(),
+            "--wait", "--timeout=3m", f"--values={values}", *self._values(), *options,
         )  # fmt: skip
 
     def wait_reachable(self, name: str, seconds: float = 120) -> None:

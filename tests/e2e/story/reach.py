@@ -3,9 +3,10 @@
 `kubectl proxy` and not `port-forward`, which gives up for good at the first connection that is reset.
 """
 
+import os
 import re
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,20 +25,23 @@ class Reach:
     _proxy: subprocess.Popen[str] | None = None
     _address: str = ""
 
-    def url(self) -> str:
-        """URL of the story's model, good for processes started by `popen` and `run`."""
-        return f"http://{self._service()}/v2/models/{MODEL}/infer"
+    def url(self, model: str = MODEL) -> str:
+        """URL of a model, good for processes started by `popen` and `run`."""
+        return f"http://{self._service()}/v2/models/{model}/infer"
 
     def popen(self, argv: Sequence[str], **options: Any) -> subprocess.Popen[Any]:
         """Start a client from the project's root."""
         start = self.cluster.exec if self.cluster.hands else subprocess.Popen
         return start(argv, cwd=ROOT, **options)
 
-    def run(self, argv: Sequence[str], timeout: float) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, argv: Sequence[str], timeout: float, environment: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
         """Run a client from the project's root to its end; its output is captured as text."""
+        env = {**os.environ, **(environment or {})}
         if self.cluster.hands:
-            return self.cluster.run(argv, cwd=ROOT, timeout=timeout)
-        return subprocess.run(argv, cwd=ROOT, timeout=timeout, capture_output=True, text=True, check=False)
+            return self.cluster.run(argv, cwd=ROOT, timeout=timeout, env=env)
+        return subprocess.run(argv, cwd=ROOT, timeout=timeout, env=env, capture_output=True, text=True, check=False)
 
     def close(self) -> None:
         """Stop the proxy."""

@@ -9,7 +9,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier
 
 from tests.e2e.story.dataset import SUBJECTS, Splits
-from tests.e2e.story.network import Features, classifier_graph, feature_graph, run
+from tests.e2e.story.network import Features, Layer, classifier_graph, feature_graph, run
 
 # People whom v1.4.0 never saw; in step 5 site-b's traffic moves to them.
 STRANGERS = (8, 9, 10)
@@ -71,10 +71,27 @@ def train(recipe: Recipe, splits: Splits, seed: int) -> bytes:
     features = run(feature_graph(recipe.features).SerializeToString(), windows)
     usable = np.isfinite(features).all(axis=1)
     features, exercise = features[usable], data.exercise[usable]
-    mean, scale = features.mean(axis=0), features.std(axis=0)
     # The version is part of the seed: two releases never start from the same weights.
     random_state = seed * 100 + int(recipe.version.split(".")[1])
-    classifier = MLPClassifier(recipe.hidden, alpha=1e-3, max_iter=recipe.max_iter, random_state=random_state)
+    fitted = fit(features, exercise, recipe.hidden, recipe.max_iter, random_state)
+    return classifier_graph(recipe.features, fitted.mean, fitted.scale, fitted.layers)
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A perceptron over k standardized features: `mean` and `scale` [k], and its layers."""
+
+    mean: NDArray[np.float32]
+    scale: NDArray[np.float32]
+    layers: list[Layer]
+
+
+def fit(
+    features: NDArray[np.float32], exercise: NDArray[np.int64], hidden: tuple[int, ...], max_iter: int, seed: int
+) -> Fitted:
+    """Train on features [n, k] and what was done [n]."""
+    mean, scale = features.mean(axis=0), features.std(axis=0)
+    classifier = MLPClassifier(hidden, alpha=1e-3, max_iter=max_iter, random_state=seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # v1.0.0 stops early on purpose
         classifier.fit((features - mean) / scale, exercise)
@@ -82,7 +99,7 @@ def train(recipe: Recipe, splits: Splits, seed: int) -> bytes:
         (weights.astype(np.float32), bias.astype(np.float32))
         for weights, bias in zip(classifier.coefs_, classifier.intercepts_, strict=True)
     ]
-    return classifier_graph(recipe.features, mean.astype(np.float32), scale.astype(np.float32), layers)
+    return Fitted(mean.astype(np.float32), scale.astype(np.float32), layers)
 
 
 def accuracy(model: bytes, windows: NDArray[np.float32], exercise: NDArray[np.int64]) -> float:

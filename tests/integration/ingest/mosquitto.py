@@ -6,12 +6,15 @@ import socket
 import ssl
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
+
+_READY = " running\n"  # what it says when it listens
 
 
 def free_port() -> int:
@@ -23,13 +26,24 @@ def free_port() -> int:
 class Mosquitto:
     """Keeps sessions over a restart, as a broker should be set up; its port stays the same."""
 
-    def __init__(self, folder: Path, *, options: tuple[str, ...] = (), anonymous: bool = True) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        options: tuple[str, ...] = (),
+        anonymous: bool = True,
+        address: str = "127.0.0.1",
+        port: int = 0,
+        popen: Callable[..., subprocess.Popen[bytes]] = subprocess.Popen,
+    ) -> None:
+        """`popen` starts it where `address` is."""
         folder.mkdir(parents=True)
-        self.port = free_port()
+        self.port = port or free_port()
+        self._popen = popen
         self._config = folder / "mosquitto.conf"
         self._log = folder / "log"
         lines = [
-            f"listener {self.port} 127.0.0.1",
+            f"listener {self.port} {address}",
             f"allow_anonymous {str(anonymous).lower()}",
             "persistence true",
             f"persistence_location {folder}/",
@@ -48,18 +62,16 @@ class Mosquitto:
         return self._log.read_text()
 
     def start(self) -> "Mosquitto":
+        self._log.touch()
+        begun = self.log.count(_READY)
         with self._log.open("ab") as log:
-            self._process = subprocess.Popen(["mosquitto", "-c", str(self._config)], stdout=log, stderr=log)
+            self._process = self._popen(["mosquitto", "-c", str(self._config)], stdout=log, stderr=log)
         deadline = time.monotonic() + 20
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
-            except OSError:
-                assert self._process.poll() is None, self.log[-2000:]
-                assert time.monotonic() < deadline
-                time.sleep(0.02)
-            else:
-                return self
+        while self.log.count(_READY) == begun:
+            assert self._process.poll() is None, self.log[-2000:]
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        return self
 
     def stop(self) -> None:
         """As an upgrade stops it: sessions and messages are saved."""

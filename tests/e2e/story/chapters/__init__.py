@@ -6,6 +6,7 @@ from tests.e2e.story.chapters import (
     airplane,
     better_release,
     deletion,
+    explained,
     first_release,
     nan_release,
     refusals,
@@ -19,8 +20,9 @@ CHAPTERS: dict[str, Callable[[Story], None]] = {
     "3. A shifted release comes back": shifted_release.tell,
     "4. A release that gives NaN comes back": nan_release.tell,
     "5. Airplane mode": airplane.tell,
-    "6. Forgeries are refused": refusals.tell,
-    "7. Everything at the hub is deleted": deletion.tell,
+    "6. From sensor events to an explained prediction": explained.tell,
+    "7. Forgeries are refused": refusals.tell,
+    "8. Everything at the hub is deleted": deletion.tell,
 }
 # What needs hands on the machine: links to cut, processes to kill, images to put on nodes.
-NEEDS_HANDS = frozenset({"5. Airplane mode"})
+NEEDS_HANDS = frozenset({"5. Airplane mode", "6. From sensor events to an explained prediction"})

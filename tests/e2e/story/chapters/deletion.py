@@ -1,24 +1,25 @@
-"""7. Everything at the hub is deleted, then the hub itself: the sites serve on."""
+"""8. Everything at the hub is deleted, then the hub itself: the sites serve on."""
 
 import time
 
 from tests.cluster.lab.waiting import wait_for
 from tests.e2e.story.better import GOOD
-from tests.e2e.story.platform import MODEL, NAMESPACE, SYSTEM
+from tests.e2e.story.platform import NAMESPACE, SYSTEM
 from tests.e2e.story.story import Story
 
 WATCHED = 15.0  # seconds
 
 
 def tell(story: Story) -> None:
-    """Delete the Model, all releases and the hub's chart."""
+    """Delete the Models, all releases and the hub's chart."""
     hub = story.platform.hub
-    hub.kubectl("delete", "model", MODEL, f"--namespace={NAMESPACE}", "--timeout=60s")
+    hub.kubectl("delete", "models", "--all", f"--namespace={NAMESPACE}", "--timeout=60s")
     hub.kubectl("delete", "modelreleases", "--all", f"--namespace={NAMESPACE}", "--timeout=60s")
     hub.helm("uninstall", "skerry-hub", f"--namespace={SYSTEM}", "--wait", "--timeout=2m")
     gone = time.time()
     left = hub.kubectl(
-        "get", "models,modelreleases,rolloutrings,edgesites,siteassignments,quarantines,trustpolicies,siteclasses",
+        "get", "models,modelreleases,rolloutrings,edgesites,siteassignments,quarantines,trustpolicies,siteclasses,"
+        "featuresets,syncpolicies",
         "--all-namespaces", "--output=jsonpath={range .items[*]}{.metadata.finalizers}{end}",
     ).stdout  # fmt: skip
     story.narrator.show("helm uninstall of the hub strands no finalizer", not left.strip(), left.strip())

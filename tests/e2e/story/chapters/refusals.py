@@ -1,4 +1,4 @@
-"""6. What isn't what it says is refused: at the hub, and by the process that would load it."""
+"""7. What isn't what it says is refused: at the hub, and by the process that would load it."""
 
 import base64
 import json
