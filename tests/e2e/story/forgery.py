@@ -15,6 +15,7 @@ from skerry_core.digest import of_bytes
 from skerry_core.store.grant import S3GrantIssuer, StoreGrant
 from skerry_core.store.s3 import S3Store
 from skerry_core.trust.assignment import open_assignment, seal_assignment
+from tests.e2e.story.platform import MODEL
 from tests.e2e.story.story import Story
 
 
@@ -57,7 +58,8 @@ class StolenHubKey:
     def offering(self, release: ReleaseRef, *, model: str | None = None) -> AssignmentDocument:
         """The genuine assignment, one serial later, with this release as its model's target."""
         self._n += 1
-        (genuine,) = self._genuine.models
+        genuine = next(each for each in self._genuine.models if each.name == MODEL)
+        others = tuple(each for each in self._genuine.models if each is not genuine)
         offered: ModelAssignment = genuine.model_copy(
             update={"target": release} | ({"name": model, "served_name": model, "approved": None} if model else {})
         )
@@ -65,7 +67,7 @@ class StolenHubKey:
             update={
                 "serial": Serial(incarnation=self._genuine.serial.incarnation, n=self._n),
                 "issued_at": datetime.now(UTC),
-                "models": (offered,) if model is None else (genuine, offered),
+                "models": (offered, *others) if model is None else (genuine, *others, offered),
             }
         )
 
@@ -89,7 +91,7 @@ class StolenHubKey:
         """A grant for all that the document names and for the blobs of one bundle, as a thief would make one."""
         bundle = read_bundle(folder)
         assert bundle.signature is not None
-        digests = {bundle.digest, of_bytes(bundle.signature), document.trust_policy}
+        digests = {bundle.digest, of_bytes(bundle.signature), document.trust_policy, *document.feature_sets}
         digests |= {entry.digest for entry in bundle.manifest.files}
         for each in document.models:
             digests |= {ref.digest for ref in (each.target, each.approved) if ref}
