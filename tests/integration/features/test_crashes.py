@@ -25,6 +25,7 @@ def test_killed_at_any_moment(tmp_path):
 
 
 @pytest.mark.lab
+@pytest.mark.long
 @pytest.mark.parametrize("calls", ["fdatasync,fsync", "pwrite64,pwritev"])
 def test_killed_at_every_write_and_sync(faults, tmp_path, calls):
     kills = 0

@@ -80,8 +80,9 @@ class HubOperator:
             "siteclasses",
         ):
             self.cluster.kubectl("delete", f"{kind}.skerry.dev", "--all", "--all-namespaces", check=False)
-        for name in [NAMESPACE, *(f"skerry-site-{site}" for site in self.sites)]:
-            self.cluster.kubectl("delete", "namespace", name, "--ignore-not-found", "--wait=false")
+        # Waited for: the next operator of these tests makes namespaces of the same names.
+        namespaces = [NAMESPACE, *(f"skerry-site-{site}" for site in self.sites)]
+        self.cluster.kubectl("delete", "namespace", *namespaces, "--ignore-not-found", "--timeout=90s")
 
     def start(self) -> None:
         with socket.socket() as listener:
