@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -104,11 +105,8 @@ def build(
         consent=frozenset(consent) if consent else None,
     )
     begun = time.monotonic()
-    if dask:
-        do, at_once = _by_dask(dask)
-    else:
-        do, at_once = _here, 1
-    told = made(order, do, at_once)
+    with _workers(dask) as (do, at_once):
+        told = made(order, do, at_once)
     told["seconds"] = round(time.monotonic() - begun, 3)
     typer.echo(json.dumps(told) if as_json else _sentences(told))
 
@@ -122,13 +120,18 @@ def _here(work: Sequence["Share"]) -> Iterator["Vectors"]:
         yield done(share)
 
 
-def _by_dask(scheduler: str) -> Any:
+@contextmanager
+def _workers(scheduler: str) -> Iterator[tuple[Any, int]]:
+    """What does shares, and how many at once."""
+    if not scheduler:
+        yield _here, 1
+        return
     try:
         from skerry_operator.training.distributed import DaskShares  # noqa: PLC0415 - an extra
     except ImportError as error:
         raise _extra("ingest,distributed", error) from error
-    workers = DaskShares(scheduler)
-    return workers, workers.at_once
+    with closing(DaskShares(scheduler)) as workers:
+        yield workers, workers.at_once
 
 
 def _extra(extra: str, error: ImportError) -> UserMustActError:

@@ -28,7 +28,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 @app.callback()
 def features() -> None:
-    """Check feature sets, name their versions, and build training rows of them."""
+    """Check feature sets, and build training rows of them."""
 
 
 @app.command()

@@ -17,7 +17,7 @@ COMMANDS = {
     "package": DeferredCommand(f"{_CLI}.package:package", "Make a bundle out of an ONNX model."),
     "sign": DeferredCommand(f"{_CLI}.sign:sign", "Sign a bundle with a Sigstore identity."),
     "push": DeferredCommand(f"{_CLI}.push:push", "Publish a signed bundle in a store."),
-    "features": DeferredCommand(f"{_CLI}.features:app", "Check feature sets and name their versions, offline."),
+    "features": DeferredCommand(f"{_CLI}.features:app", "Check feature sets, and build training rows of them."),
     "keys": DeferredCommand(f"{_CLI}.keys:app", "Make the keys that sign assignments and trust policies."),
     "trust": DeferredCommand(f"{_CLI}.trust:app", "Sign and read trust policies."),
     "enroll": DeferredCommand(

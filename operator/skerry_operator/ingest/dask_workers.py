@@ -57,6 +57,12 @@ class DaskWorkers:
             done.append(answer)
         return done
 
+    def close(self) -> None:
+        """Leave the cluster; whoever asks again is connected anew."""
+        connected, self._connected = self._connected, None
+        if connected is not None:
+            connected.close(timeout=_CLOSING_SECONDS)  # type: ignore[no-untyped-call]
+
     @contextmanager
     def _trouble(self) -> Iterator["Client"]:
         """Lend the connection; whatever Dask or its network says against it is ours to try again."""
@@ -65,9 +71,7 @@ class DaskWorkers:
                 self._connected = Client(self._scheduler, set_as_default=False)  # type: ignore[no-untyped-call]
             yield self._connected
         except Exception as error:
-            connected, self._connected = self._connected, None
-            if connected is not None:
-                connected.close(timeout=_CLOSING_SECONDS)  # type: ignore[no-untyped-call]
+            self.close()
             raise WaitError("DaskUnavailable", f"Dask's workers behind {self._scheduler}: {error!r}") from error
 
 

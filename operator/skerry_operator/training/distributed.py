@@ -21,3 +21,7 @@ class DaskShares:
 
     def __call__(self, shares: Sequence[Share]) -> list[Vectors]:
         return self._workers.run(work, shares, _LONGEST_SECONDS)
+
+    def close(self) -> None:
+        """Leave the cluster."""
+        self._workers.close()

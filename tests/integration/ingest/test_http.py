@@ -78,7 +78,7 @@ def test_streams_that_are_not_there(ingest):
     running = ingest(policy(stream_policy())).open("readings")
     status, answer, _ = running.client.post("other", raw_event(1))
     assert (status, answer["error"]) == (404, "UnknownStream")
-    assert "consent, readings" in answer["message"]
+    assert "consent, labels, readings" in answer["message"]
     assert running.client.post("predictions", raw_event(1))[0] == 404
     running.policy = policy(stream_policy(), stream_policy("other"))
     running.open("other")

@@ -9,6 +9,7 @@ from tests.unit.training.conftest import world  # noqa: F401 - a fixture
 from tests.unit.training.test_served import live
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("consent", [("--no-consent-needed",), ("--consent", "training")])
 def test_any_number_of_workers_builds_the_same_file(world, tmp_path, consent):  # noqa: F811
     for press in range(3):
