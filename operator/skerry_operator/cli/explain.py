@@ -55,7 +55,9 @@ def explain(
     ca_file: store_options.CaFile = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Tell how a prediction came about: model, features with their ages, and the events in their windows.
+    """Tell how a prediction came about, down to its events.
+
+    That is its model, its features with their ages, and the events in their windows.
 
     With --fleet, tell what a model's bad answers have in common: a release, stale features, or a node that was damaged.
     Bad are answers that tripped a guardrail, on which two models disagree, that a label contradicts, or of a release
