@@ -35,6 +35,7 @@ def strace(inject, *calls):
     return ("strace", "-f", "-qq", "-o", "/dev/null", "-e", f"trace={','.join(calls)}", "-e", f"inject={inject}")
 
 
+@pytest.mark.long
 @pytest.mark.lab
 def test_killed_at_every_sync(faults, tmp_path):
     """The sweep: in a fresh folder and in one that was killed there before, up to the sync after which all is done."""

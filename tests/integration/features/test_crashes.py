@@ -12,6 +12,7 @@ from tests.integration.events.test_crashes import strace
 from tests.integration.features.ledger import audit, kill, run, said
 
 
+@pytest.mark.long
 def test_killed_at_any_moment(tmp_path):
     chance = random.Random(7)
     for turn in range(8):

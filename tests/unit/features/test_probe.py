@@ -45,6 +45,7 @@ def test_what_is_sound_is_opened(folder, tmp_path_factory):
     open_probed(tmp_path_factory.mktemp("fresh")).close()
 
 
+@pytest.mark.long
 def test_no_page_of_garbage_kills_who_serves(folder):
     path = folder / "lmdb" / "data.mdb"
     whole = path.read_bytes()
