@@ -54,7 +54,7 @@ def test_a_stream_of_the_policy_takes_batches_and_lines(hub, site, policy):
 def test_a_stream_that_the_policy_does_not_name_takes_nothing(site, policy):
     refused = site.send("others", reading(1))
     assert (refused.status, refused.answer["error"]) == (404, "UnknownStream")
-    assert "consent, readings, traces, visits" in refused.answer["message"]
+    assert "consent, labels, readings, traces, visits" in refused.answer["message"]
 
 
 # -- without a link --------------------------------------------------------------------------------------------------
