@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from enum import IntFlag
 from typing import TypeAlias
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
+
+from skerry_core.batch.flags import Flags
 
 # Bytes of one body. INGEST's limits are lower or equal; nothing longer can be read back.
 MAX_BODY = 1 << 16
@@ -15,20 +16,6 @@ MAX_BODY = 1 << 16
 FIRST_SEQ = 1
 # What is left of a body that was redacted.
 BLANK = b"{}"
-
-
-class Flags(IntFlag):
-    """What is to be known of a record besides its body."""
-
-    NONE = 0
-    # The producer gave no time; `time` is `received`.
-    TIME_MISSING = 1
-    # The producer's time is too far from the node's.
-    TIME_SKEWED = 2
-    # The node's own clock was earlier than a time that must have passed.
-    CLOCK_SUSPECT = 4
-    # The body was taken out afterwards; it reads `{}`.
-    REDACTED = 8
 
 
 class NewRecord(msgspec.Struct, frozen=True, gc=False):

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
+from skerry_core.batch.flags import Flags
 from skerry_core.durable import fsync_directory
 from skerry_edge.events.active import write_segment
 from skerry_edge.events.block import DATA, LOST, Block, columns_of, encode_block, encode_columns, encode_note
 from skerry_edge.events.expiry import Moment, old_enough
-from skerry_edge.events.record import BLANK, ColumnBatch, Flags, NewRecord
+from skerry_edge.events.record import BLANK, ColumnBatch, NewRecord
 from skerry_edge.events.rows import Rows
 from skerry_edge.events.segment import (
     ENDLESS,

@@ -4,8 +4,9 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from skerry_core.batch.flags import Flags
 from skerry_core.features.apply import RawEvents
-from skerry_edge.events.record import ColumnBatch, Flags
+from skerry_edge.events.record import ColumnBatch
 
 # Time servers set clocks back by less than this all the time.
 _CORRECTION = 1_000_000

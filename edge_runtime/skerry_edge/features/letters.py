@@ -13,11 +13,12 @@ from typing import Protocol
 
 import msgspec
 
+from skerry_core.batch.flags import Flags
 from skerry_core.features.definition import FeatureSetDocument
 from skerry_core.features.normalize import Refusal
 from skerry_edge.events.follow import Place, Tail
 from skerry_edge.events.reader import LogReader
-from skerry_edge.events.record import Flags, NewRecord
+from skerry_edge.events.record import NewRecord
 from skerry_edge.features.note import Letter
 from skerry_edge.ingest.dead_letters import LetterLog, encode_letter
 from skerry_edge.ingest.errors import Malformed

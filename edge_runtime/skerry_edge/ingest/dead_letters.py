@@ -15,7 +15,8 @@ from typing import Protocol
 
 import msgspec
 
-from skerry_edge.events.record import MAX_BODY, Flags, NewRecord
+from skerry_core.batch.flags import Flags
+from skerry_edge.events.record import MAX_BODY, NewRecord
 from skerry_edge.ingest.cloudevent import JSON, SPEC_VERSION
 from skerry_edge.ingest.errors import Malformed
 from skerry_edge.ingest.limits import DEAD_LETTER_BURST, DEAD_LETTER_BYTES, DEAD_LETTER_RATE

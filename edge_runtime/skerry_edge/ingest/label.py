@@ -10,11 +10,11 @@ from dataclasses import dataclass
 
 import msgspec
 
+from skerry_core.batch.flags import Flags
 from skerry_core.errors import UserMustActError
 from skerry_core.evidence.decision import MAX_DECIDED
 from skerry_core.labels.feedback import MAX_AUTHORITY, Feedback, label
 from skerry_core.lineage.record import RecordId
-from skerry_edge.events.record import Flags
 from skerry_edge.ingest.errors import MalformedError
 
 _NO_TIME = Flags.TIME_MISSING | Flags.TIME_SKEWED

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from skerry_edge.events.record import Flags
+from skerry_core.batch.flags import Flags
 from skerry_edge.ingest.limits import TIME_AHEAD, TIME_BEHIND
 
 _MICROSECONDS = 1_000_000

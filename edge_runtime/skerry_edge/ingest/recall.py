@@ -8,8 +8,9 @@ from pathlib import Path
 
 import msgspec
 
+from skerry_core.batch.flags import Flags
 from skerry_edge.events.reader import LogReader
-from skerry_edge.events.record import ColumnBatch, Flags
+from skerry_edge.events.record import ColumnBatch
 from skerry_edge.events.segment import segment_firsts, spans
 from skerry_edge.ingest.mqtt.payload import parse_made_id
 from skerry_edge.ingest.mqtt.redeliveries import RECEIVE_MAXIMUM

@@ -9,12 +9,13 @@ from typing import TypeAlias
 import structlog
 
 from skerry_api.v1alpha1.syncpolicy import LABELS, PREDICTIONS
+from skerry_core.batch.flags import Flags
 from skerry_core.evidence.window import Labelled
 from skerry_core.labels.feedback import Feedback
 from skerry_core.labels.standing import Terms
 from skerry_core.labels.tally import Tally, tally
 from skerry_edge.events.follow import Place
-from skerry_edge.events.record import ColumnBatch, Flags
+from skerry_edge.events.record import ColumnBatch
 from skerry_edge.features.feed import Feed
 from skerry_edge.features.ports import Withdrawals
 from skerry_edge.ingest.errors import MalformedError

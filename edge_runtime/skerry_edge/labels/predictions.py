@@ -7,12 +7,13 @@ from typing import TypeAlias
 
 import msgspec
 
+from skerry_core.batch.flags import Flags
 from skerry_core.labels.standing import TOLERANCE_US, Predicted
 from skerry_core.lineage.record import Prediction
 from skerry_edge.events.clock import milliseconds_of
 from skerry_edge.events.identity import ASIDE
 from skerry_edge.events.reader import LogReader
-from skerry_edge.events.record import ColumnBatch, Flags
+from skerry_edge.events.record import ColumnBatch
 
 Key: TypeAlias = tuple[str, int]
 """Epoch and number of a record."""

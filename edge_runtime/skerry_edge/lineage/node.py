@@ -8,6 +8,7 @@ import msgspec
 from pydantic import ValidationError
 
 from skerry_api.v1alpha1.syncpolicy import PREDICTIONS
+from skerry_core.batch.flags import Flags
 from skerry_core.bundle.manifest import MAX_MANIFEST_BYTES, Manifest
 from skerry_core.errors import SkerryError, UserMustActError
 from skerry_core.features.definition import MAX_DOCUMENT_BYTES, FeatureSetDocument
@@ -16,7 +17,7 @@ from skerry_core.lineage.explanation import Explanation
 from skerry_core.lineage.record import Prediction, RecordId
 from skerry_edge.events.holes import HoleReason
 from skerry_edge.events.reader import LogReader
-from skerry_edge.events.record import Flags, Record
+from skerry_edge.events.record import Record
 from skerry_edge.lineage.rescan import Limits, log_folders, rescan
 
 _GONE = {

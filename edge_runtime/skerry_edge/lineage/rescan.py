@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from skerry_core.batch.contents import MAX_SEQ
+from skerry_core.batch.flags import Flags
 from skerry_core.features.apply import RawEvents
 from skerry_core.lineage.explain import Kept, Wanted
 from skerry_core.lineage.explanation import Missing
@@ -15,7 +16,7 @@ from skerry_core.lineage.members import may_name, plain_parts
 from skerry_edge.events.holes import HoleReason
 from skerry_edge.events.identity import ASIDE
 from skerry_edge.events.reader import LogReader
-from skerry_edge.events.record import FIRST_SEQ, ColumnBatch, Flags
+from skerry_edge.events.record import FIRST_SEQ, ColumnBatch
 from skerry_edge.events.segment import segment_firsts
 
 _ALL = MAX_SEQ

@@ -9,7 +9,8 @@ from typing import Any
 
 import msgspec
 
-from skerry_edge.events.record import Flags, NewRecord
+from skerry_core.batch.flags import Flags
+from skerry_edge.events.record import NewRecord
 from skerry_edge.telemetry.incidents import SHED, Begun, Ended, Overrun
 from skerry_edge.telemetry.overrun import Limit
 from skerry_edge.telemetry.summary import Summary, encode, moment

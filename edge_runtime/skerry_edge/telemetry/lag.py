@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 from prometheus_client import CollectorRegistry
 
+from skerry_core.batch.flags import Flags
 from skerry_edge.events.log import StreamLog
 from skerry_edge.events.logs import EventLogs
-from skerry_edge.events.record import ColumnBatch, Flags, NewRecord
+from skerry_edge.events.record import ColumnBatch, NewRecord
 from skerry_edge.events.settings import StreamSettings
 from skerry_edge.telemetry.duration import DurationHistogram
 from skerry_edge.telemetry.sketch import bounds

@@ -6,8 +6,8 @@ from datetime import timedelta
 
 import structlog
 
+from skerry_core.batch.flags import Flags
 from skerry_core.errors import SkerryError
-from skerry_edge.events.record import Flags
 from skerry_edge.ingest.node_time import NodeTime
 from skerry_edge.telemetry.bodies import overrun_record, summary_record
 from skerry_edge.telemetry.incidents import Begun, Ended, incidents

@@ -13,12 +13,13 @@ import msgspec
 import structlog
 
 from skerry_core.batch.contents import MAX_SEQ
+from skerry_core.batch.flags import Flags
 from skerry_core.durable import write_file
 from skerry_edge.events.holes import HoleReason
 from skerry_edge.events.identity import ASIDE
 from skerry_edge.events.log import StreamLog
 from skerry_edge.events.reader import LogReader
-from skerry_edge.events.record import Flags, NewRecord
+from skerry_edge.events.record import NewRecord
 from skerry_edge.telemetry.bodies import event_id
 from skerry_edge.telemetry.incidents import IncidentState
 from skerry_edge.telemetry.measures import Measures, Snapshot

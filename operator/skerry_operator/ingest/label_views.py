@@ -6,10 +6,11 @@ A Model's own terms aren't in the lake: here a label of any authority counts, an
 from collections.abc import Mapping
 from datetime import timedelta
 
+from skerry_core.batch.flags import Flags
 from skerry_core.labels.standing import MAX_AGE, TOLERANCE_US
 
 LABELS, PREDICTIONS = "labels", "predictions"
-_NO_TIME, _CLOCK_SUSPECT = 1 | 2, 4
+_NO_TIME = Flags.TIME_MISSING | Flags.TIME_SKEWED
 
 Tables = Mapping[str, frozenset[str]]
 
@@ -28,8 +29,8 @@ def labels(tables: Tables) -> str | None:
         SELECT site, node, epoch, seq, time, received, ingested, id, source, subject, data_prediction AS prediction,
             list_transform({truth}, lambda x: x + 0.0) AS truth,
             coalesce({authority}, 0) AS authority, coalesce({training}, true) AS training,
-            CASE WHEN flags & {_CLOCK_SUSPECT} <> 0 THEN NULL WHEN flags & {_NO_TIME} <> 0 THEN received ELSE time
-                END AS said
+            CASE WHEN flags & {Flags.CLOCK_SUSPECT:d} <> 0 THEN NULL
+                WHEN flags & {_NO_TIME:d} <> 0 THEN received ELSE time END AS said
         FROM stream_labels WHERE data_prediction IS NOT NULL AND ({truth}) IS NOT NULL"""  # noqa: S608 - of fixed names
 
 

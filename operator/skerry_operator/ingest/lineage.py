@@ -16,6 +16,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from skerry_api.v1alpha1.syncpolicy import PREDICTIONS
+from skerry_core.batch.flags import Flags
 from skerry_core.bundle.manifest import MAX_MANIFEST_BYTES, Manifest
 from skerry_core.errors import SkerryError, UserMustActError
 from skerry_core.features.apply import RawEvents
@@ -27,12 +28,12 @@ from skerry_core.lineage.record import Prediction, RecordId
 from skerry_core.store.blobs import read_blob
 from skerry_operator.ingest.lake import Lake
 from skerry_operator.ingest.query import LakeQuery
-from skerry_operator.ingest.schema import column_name
+from skerry_operator.ingest.schema import JSON_MARK, column_name
+from skerry_operator.ingest.sql import literal, quoted
 from skerry_operator.ingest.views import table_name
 
 # Events of one entity, in the windows of one prediction; there can be more only where a set is none for it.
 _MAX_EVENTS = 100_000
-_REDACTED = 8
 _MAX_CELLS = 100_000
 _EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 
@@ -67,7 +68,7 @@ class LakeLineage:
         if not rows:
             raise PredictionNotFoundError(record_id, self._why(record_id))
         row = rows[0]
-        if (row["flags"] or 0) & _REDACTED:
+        if (row["flags"] or 0) & Flags.REDACTED:
             raise PredictionNotFoundError(record_id, "it was redacted")
         try:
             record = _prediction(row)
@@ -93,7 +94,7 @@ class LakeLineage:
 
     def _newest(self, record_id: RecordId, stream: str) -> int | None:
         here = f"SELECT max(seq) AS n FROM {_quoted(stream)} WHERE {_log(record_id)}"
-        gone = f'SELECT max("last") AS n FROM _absent WHERE {_log(record_id)} AND stream = {_text(stream)}'
+        gone = f'SELECT max("last") AS n FROM _absent WHERE {_log(record_id)} AND stream = {literal(stream)}'
         found = [row["n"] for row in (*self._rows(here, stream), *self._rows(gone)) if row["n"] is not None]
         return max(found, default=None)
 
@@ -117,16 +118,16 @@ class LakeLineage:
         columns = {path: name for path, name in columns.items() if name in there}
         json_columns = self._json_columns(each.stream)
         within = (
-            f"site = {_text(log.site)} AND node = {_text(log.node)} AND received >= {_moment(each.span.start)} "
-            f"AND ((epoch = {_text(log.epoch)} AND seq <= {log.seq}) "
-            f"OR (epoch <> {_text(log.epoch)} AND received <= {_moment(each.until)}))"
+            f"site = {literal(log.site)} AND node = {literal(log.node)} AND received >= {_moment(each.span.start)} "
+            f"AND ((epoch = {literal(log.epoch)} AND seq <= {log.seq}) "
+            f"OR (epoch <> {literal(log.epoch)} AND received <= {_moment(each.until)}))"
         )
         # A row that is set aside has its text alone; the engine looks whom it is about.
         about = " OR ".join(["set_aside IS NOT NULL", f"({self._about(each, columns)})"])
         names = ", ".join(f'"{name}"' for name in sorted(set(columns.values())))
         rows = self._rows(
             f"SELECT epoch, seq, time, received, set_aside, body{', ' if names else ''}{names} "
-            f"FROM {_quoted(each.stream)} WHERE {within} AND ({about}) AND coalesce(flags, 0) & {_REDACTED} = 0 "
+            f"FROM {_quoted(each.stream)} WHERE {within} AND ({about}) AND coalesce(flags, 0) & {Flags.REDACTED:d} = 0 "
             f"ORDER BY received DESC, seq DESC LIMIT {_MAX_EVENTS + 1}",
             each.stream,
         )
@@ -152,15 +153,17 @@ class LakeLineage:
                 return "false"
             column = f'"{columns[path]}"'
             # A number is the same key as its decimal text.
-            equal = f"TRY_CAST({column} AS VARCHAR) = {_text(part)}"
+            equal = f"TRY_CAST({column} AS VARCHAR) = {literal(part)}"
             if part.removeprefix("-").isascii() and part.removeprefix("-").isdecimal():
-                equal += f" OR TRY_CAST({column} AS DOUBLE) = TRY_CAST({_text(part)} AS DOUBLE)"
+                equal += f" OR TRY_CAST({column} AS DOUBLE) = TRY_CAST({literal(part)} AS DOUBLE)"
             # In a column of JSON a text has its quotes.
-            parts.append(f"({equal} OR TRY_CAST({column} AS VARCHAR) = {_text(json.dumps(part))})")
+            parts.append(f"({equal} OR TRY_CAST({column} AS VARCHAR) = {literal(json.dumps(part))})")
         return " AND ".join(parts) or "true"
 
     def _missing(self, log: RecordId, each: Wanted, within: str) -> Iterator[Missing]:
-        redacted = f"SELECT count(*) AS n FROM {_quoted(each.stream)} WHERE {within} AND flags & {_REDACTED} <> 0"
+        redacted = (
+            f"SELECT count(*) AS n FROM {_quoted(each.stream)} WHERE {within} AND flags & {Flags.REDACTED:d} <> 0"
+        )
         for row in self._rows(redacted, each.stream):
             if row["n"]:
                 yield Missing("they were redacted", row["n"])
@@ -169,7 +172,7 @@ class LakeLineage:
             f"AND received < {_moment(each.span.start)} AND seq <= {log.seq}"
         )
         first = max((row["n"] or 0 for row in self._rows(before, each.stream)), default=0) + 1
-        stretch = f'{_log(log)} AND stream = {_text(each.stream)} AND "last" >= {first} AND "first" <= {log.seq}'
+        stretch = f'{_log(log)} AND stream = {literal(each.stream)} AND "last" >= {first} AND "first" <= {log.seq}'
         counted = f'sum(least("last", {log.seq}) - greatest("first", {first}) + 1)::BIGINT AS n'
         for row in self._rows(f"SELECT reason, {counted} FROM _absent WHERE {stretch} GROUP BY reason ORDER BY reason"):
             yield Missing(f"their site told that they never come: {row['reason']}", row["n"])
@@ -185,7 +188,7 @@ class LakeLineage:
         if table is None:
             return frozenset()
         fields = json.loads(table.schema().to_json())["fields"]
-        return frozenset(field["name"] for field in fields if field["metadata"].get("skerry.json"))
+        return frozenset(field["name"] for field in fields if field["metadata"].get(JSON_MARK))
 
     def _rows(self, sql: str, stream: str = "") -> list[Row]:
         if stream and stream not in self.query.tables:
@@ -197,7 +200,7 @@ class LakeLineage:
 def answer_cells(query: LakeQuery, model: str, since: datetime) -> list[Cell]:
     """Answers of `[namespace/]model` since then, those alike together; UserMustActError `NoAnswers` if none."""
     namespace, _, name = model.rpartition("/")
-    of = f"model = {_text(name)}" + (f" AND namespace = {_text(namespace)}" if namespace else "")
+    of = f"model = {literal(name)}" + (f" AND namespace = {literal(namespace)}" if namespace else "")
     rows: list[Row] = []
     if any(view.name == "answers" for view in query.views):
         rows = (
@@ -270,17 +273,14 @@ def _micros(at: datetime) -> int:
 
 
 def _moment(micros: int) -> str:
-    return f"TIMESTAMPTZ {_text(moment(max(micros, 0)))}"
+    return f"TIMESTAMPTZ {literal(moment(max(micros, 0)))}"
 
 
 def _log(record_id: RecordId) -> str:
-    return f"site = {_text(record_id.site)} AND node = {_text(record_id.node)} AND epoch = {_text(record_id.epoch)}"
-
-
-def _text(text: str) -> str:
-    """A literal of SQL."""
-    return "'" + text.replace("'", "''") + "'"
+    return (
+        f"site = {literal(record_id.site)} AND node = {literal(record_id.node)} AND epoch = {literal(record_id.epoch)}"
+    )
 
 
 def _quoted(stream: str) -> str:
-    return f'"{table_name(stream)}"'
+    return quoted(table_name(stream))

@@ -3,13 +3,13 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from skerry_core.batch.flags import Flags
 from skerry_operator.ingest import answer_views, label_views, telemetry_views
 
 # What every stream's table has, in the order in which the view `events` shows it.
 _EVENT = "site, node, epoch, seq, hlc, time, received, ingested, flags, type, source, subject, id, set_aside, body"
 # An empty table of the same columns, for a lake that has no stream yet.
 NO_EVENTS = "_no_events"
-_TIME_MISSING, _TIME_SKEWED, _CLOCK_SUSPECT = 1, 2, 4
 
 
 @dataclass(frozen=True)
@@ -165,9 +165,9 @@ VIEWS = (
         "clocks",
         "Per node: events with no time or a skewed one, and those logged while the node's own clock was wrong.",
         _always(f"""
-        SELECT site, node, count(*) AS events, count(*) FILTER (flags & {_TIME_MISSING} <> 0) AS time_missing,
-            count(*) FILTER (flags & {_TIME_SKEWED} <> 0) AS time_skewed,
-            count(*) FILTER (flags & {_CLOCK_SUSPECT} <> 0) AS clock_suspect
+        SELECT site, node, count(*) AS events, count(*) FILTER (flags & {Flags.TIME_MISSING:d} <> 0) AS time_missing,
+            count(*) FILTER (flags & {Flags.TIME_SKEWED:d} <> 0) AS time_skewed,
+            count(*) FILTER (flags & {Flags.CLOCK_SUSPECT:d} <> 0) AS clock_suspect
         FROM events GROUP BY ALL ORDER BY ALL"""),  # noqa: S608
     ),
     View(

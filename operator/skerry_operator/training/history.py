@@ -16,10 +16,12 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 
 from skerry_core.batch.contents import AbsentReason
+from skerry_core.batch.flags import Flags
 from skerry_core.errors import UserMustActError
 from skerry_core.store.location import S3Access
 from skerry_operator.ingest.lake import Lake
 from skerry_operator.ingest.query import dataset
+from skerry_operator.ingest.sql import literal, quoted
 from skerry_operator.training.consent import CLASSES, NAMES
 
 TIMES = ("time", "received")
@@ -221,7 +223,6 @@ class Stretch:
 
 # Beyond as many nodes a query names none.
 _NAMED_NODES = 500
-_REDACTED = 8
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # What ingest puts into a table: the years 1 to 9999, and somewhat less.
 _FIRST, _LAST = -62_000_000_000_000_000, 253_000_000_000_000_000
@@ -241,7 +242,7 @@ def events(questions: Questions, schema: pa.Schema, stretch: Stretch) -> Iterato
         ends = (f"TIMESTAMPTZ '{_text(moment)}'" for moment in (stretch.first, stretch.last))
         conditions.append("received BETWEEN {} AND {}".format(*ends))
     if "flags" in schema.names:
-        conditions.append(f"(coalesce(flags, 0)::INTEGER & {_REDACTED}) = 0")
+        conditions.append(f"(coalesce(flags, 0)::INTEGER & {Flags.REDACTED:d}) = 0")
     if {"site", "node"} <= set(schema.names) and len(stretch.nodes) <= _NAMED_NODES and ("", "") not in stretch.nodes:
         pairs = ", ".join(f"({literal(site)}, {literal(node)})" for site, node in stretch.nodes)
         conditions.append(f"(site, node) IN ({pairs})")
@@ -254,16 +255,6 @@ def events(questions: Questions, schema: pa.Schema, stretch: Stretch) -> Iterato
 
 def _text(moment: int) -> str:
     return (_EPOCH + timedelta(microseconds=min(max(moment, _FIRST), _LAST))).isoformat()
-
-
-def quoted(name: str) -> str:
-    """A name in SQL."""
-    return '"{}"'.format(name.replace('"', '""'))
-
-
-def literal(text: str) -> str:
-    """A text in SQL."""
-    return "'{}'".format(text.replace("'", "''"))
 
 
 def _column(schema: pa.Schema, name: str) -> str:

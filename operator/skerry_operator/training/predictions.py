@@ -13,7 +13,8 @@ from skerry_core.errors import UserMustActError
 from skerry_core.features.definition import FeatureSetDocument
 from skerry_core.features.entity_key import entity_key
 from skerry_operator.ingest.schema import column_name
-from skerry_operator.training.history import LogEnd, Questions, literal, quoted
+from skerry_operator.ingest.sql import literal, quoted
+from skerry_operator.training.history import LogEnd, Questions
 from skerry_operator.training.rows import TIMESTAMP, EntityRows
 
 _TABLE = "predictions"

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from skerry_core.batch.flags import Flags
 from skerry_edge.events.block import (
     ALIGNMENT,
     DATA,
@@ -18,7 +19,7 @@ from skerry_edge.events.block import (
     last_hlc,
     parse_block,
 )
-from skerry_edge.events.record import Flags, NewRecord
+from skerry_edge.events.record import NewRecord
 from skerry_edge.events.rows import Rows
 
 SALT = 77

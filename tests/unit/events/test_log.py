@@ -8,11 +8,12 @@ from datetime import timedelta
 
 import pytest
 
+from skerry_core.batch.flags import Flags
 from skerry_edge.events import admission, tail
 from skerry_edge.events import log as log_module
 from skerry_edge.events.holes import Hole, HoleReason
 from skerry_edge.events.reader import LogReader
-from skerry_edge.events.record import MAX_BODY, Flags, NewRecord
+from skerry_edge.events.record import MAX_BODY, NewRecord
 from skerry_edge.events.segment import BLOCKS_AT, segment_firsts, segment_path
 from skerry_edge.events.settings import LogFailedError, LogFullError
 from tests.unit.events.parts import NOW, SETTINGS, Machine, all_records, body, die, record, records, seqs

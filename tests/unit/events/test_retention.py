@@ -7,12 +7,13 @@ from datetime import timedelta
 
 import pytest
 
+from skerry_core.batch.flags import Flags
 from skerry_edge.events import logs as logs_module
 from skerry_edge.events.holes import Hole, HoleReason
 from skerry_edge.events.identity import read_identity
 from skerry_edge.events.keeper import LogKeeper
 from skerry_edge.events.reader import LogReader
-from skerry_edge.events.record import BLANK, Flags
+from skerry_edge.events.record import BLANK
 from skerry_edge.events.segment import segment_firsts, segment_path
 from tests.unit.events.parts import SETTINGS, all_records, body, record, records, seqs
 

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from skerry_core.batch.flags import Flags
 from skerry_core.lineage.record import RecordId
-from skerry_edge.events.record import MAX_BODY, Flags
+from skerry_edge.events.record import MAX_BODY
 from skerry_edge.ingest import consent
 from skerry_edge.ingest.cloudevent import from_json
 from skerry_edge.ingest.dead_letters import DeadLetters, encode_letter

@@ -1,6 +1,6 @@
 import pytest
 
-from skerry_edge.events.record import Flags
+from skerry_core.batch.flags import Flags
 from skerry_edge.ingest.limits import TIME_AHEAD, TIME_BEHIND
 from skerry_edge.ingest.node_time import CODE_WRITTEN, NodeTime, Reading, stamp
 

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from skerry_edge.events.record import BLANK, Flags, NewRecord
+from skerry_core.batch.flags import Flags
+from skerry_edge.events.record import BLANK, NewRecord
 from skerry_edge.events.settings import StreamSettings
 from skerry_edge.ingest.dead_letters import encode_letter
 from skerry_edge.ingest.errors import Malformed

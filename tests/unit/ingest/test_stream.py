@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skerry_edge.events.record import MAX_BODY, Flags
+from skerry_core.batch.flags import Flags
+from skerry_edge.events.record import MAX_BODY
 from skerry_edge.events.settings import LogFailedError, LogFullError
 from skerry_edge.ingest.errors import RefusedError
 from skerry_edge.ingest.seen_ids import id_key

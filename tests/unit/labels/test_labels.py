@@ -7,11 +7,12 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from skerry_api.v1alpha1.model import LabelError
+from skerry_core.batch.flags import Flags
 from skerry_core.evidence.window import MICROS, Labelled
 from skerry_core.labels.standing import Standing, Terms
 from skerry_core.lineage.record import PairRecord, Prediction
 from skerry_core.sync_policy.defaults import BUILT_IN_STREAMS
-from skerry_edge.events.record import Flags, NewRecord
+from skerry_edge.events.record import NewRecord
 from skerry_edge.events.settings import StreamSettings
 from skerry_edge.inference.labels import terms_of
 from skerry_edge.ingest.cloudevent import from_json

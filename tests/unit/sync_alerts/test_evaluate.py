@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skerry_core.batch.contents import LogName, Row
+from skerry_core.batch.flags import Flags
 from skerry_core.sync_policy.document import AlertPolicy
-from skerry_edge.events.record import Flags
 from skerry_edge.sync.alerts.evaluate import BURST, EVERY_MS, evaluate
 from skerry_edge.sync.alerts.predicate import Predicate
 

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skerry_core.batch.contents import Absent, AbsentReason, Batch, LogName
+from skerry_core.batch.flags import Flags
 from skerry_core.sync_policy.document import Rule
-from skerry_edge.events.record import Flags
 from skerry_edge.sync.outbound.consent import Consents, entity_key
 from skerry_edge.sync.outbound.entity import Sampler
 from skerry_edge.sync.outbound.gate import Gate

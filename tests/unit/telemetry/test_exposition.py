@@ -6,11 +6,12 @@ import pytest
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from skerry_core.batch.flags import Flags
 from skerry_core.errors import RetryError
 from skerry_edge.events.identity import Owner
 from skerry_edge.events.logs import EventLogs
 from skerry_edge.events.reader import LogReader
-from skerry_edge.events.record import Flags, NewRecord
+from skerry_edge.events.record import NewRecord
 from skerry_edge.events.settings import LogStatus, StreamSettings
 from skerry_edge.ingest.metrics import IngestMetrics
 from skerry_edge.telemetry.cgroup import ContainerUse

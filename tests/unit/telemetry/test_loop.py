@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from skerry_core.batch.flags import Flags
 from skerry_core.errors import RetryError
 from skerry_edge.events.identity import Owner
 from skerry_edge.events.logs import EventLogs
 from skerry_edge.events.reader import LogReader
-from skerry_edge.events.record import Flags
 from skerry_edge.events.segment import segment_firsts, segment_path
 from skerry_edge.events.settings import LogFullError, StreamSettings
 from skerry_edge.ingest.node_time import NodeTime

@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 import msgspec
 
 from skerry_core.batch.contents import LogName, Row
+from skerry_core.batch.flags import Flags
 from skerry_edge.events.clock import milliseconds_of
-from skerry_edge.events.record import Flags, NewRecord
+from skerry_edge.events.record import NewRecord
 from skerry_edge.sync.alerts.predicate import Predicate, Subject, UndecidedError
 
 TYPE = "dev.skerry.alert"

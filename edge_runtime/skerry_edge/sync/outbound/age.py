@@ -11,8 +11,9 @@ from datetime import datetime, timedelta
 import numpy as np
 from numpy.typing import NDArray
 
+from skerry_core.batch.flags import Flags
 from skerry_edge.events.expiry import SETTLING_MS
-from skerry_edge.events.record import Flags, Microseconds
+from skerry_edge.events.record import Microseconds
 
 _SECOND = 1_000_000
 SETTLING = SETTLING_MS * 1000

@@ -7,7 +7,8 @@ from datetime import timedelta
 import numpy as np
 
 from skerry_core.batch.contents import Absent, AbsentReason, Row
-from skerry_edge.events.record import ColumnBatch, Flags
+from skerry_core.batch.flags import Flags
+from skerry_edge.events.record import ColumnBatch
 from skerry_edge.sync.outbound.age import expired
 from skerry_edge.sync.outbound.consent import Consents
 from skerry_edge.sync.outbound.entity import Sampler, entity_of
