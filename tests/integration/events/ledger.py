@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -70,11 +71,16 @@ class Ledger:
         self.failed: set[str] = set()
         self.lost = self.doubled = self.came_back = 0
 
-    def add(self, lines: Sequence[str]) -> None:
+    def add(self, lines: Sequence[str], cut_at: float = math.inf) -> None:
+        """Take what a writer said. `cut_at`, monotonic ns, is when the power went: nobody hears a promise after that.
+
+        ext4 makes some: while it is shut down, an fdatasync that has begun may return 0 for what never got to the disk.
+        """
         for line in lines:
             match line.split():
-                case ["A", epoch, seq, number]:
-                    self.acknowledged[epoch, int(seq)] = number
+                case ["A", epoch, seq, number, at]:
+                    promises = self.acknowledged if int(at) < cut_at else self.soon
+                    promises[epoch, int(seq)] = number
                 case ["S", epoch, seq, number]:
                     self.soon[epoch, int(seq)] = number
                 case ["F", number]:

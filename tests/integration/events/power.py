@@ -2,6 +2,7 @@
 
 import random
 import shutil
+import time
 from pathlib import Path
 
 from tests.integration.events.disks import Disk
@@ -16,9 +17,10 @@ def cut_the_power(folder: Path, times: int) -> Ledger:
         for turn in range(times):
             writer = Writer(ledger.root, f"boot-{turn}", f"turn{turn}")
             writer.said(chance.randint(1, 300))
+            cut_at = time.monotonic_ns()
             disk.cut_power()
             writer.kill()
-            ledger.add(writer.lines)
+            ledger.add(writer.lines, cut_at)
             disk.unmount()
             disk.mount()
             ledger.audit(f"boot-{turn}-next", killed=False)

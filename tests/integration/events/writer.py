@@ -1,18 +1,21 @@
 """A process that appends until it is killed, and says what it was promised: one line an outcome, on standard output.
 
 `python -m tests.integration.events.writer ROOT BOOT SEED STOP THREADS` appends below ROOT; each thread ends after STOP
-records, and without threads the only one that there is does it. Lines are `A epoch seq n` (acknowledged), `S epoch seq
-n` (written, to be durable soon), `F n` (the disk failed), `L n` (no room); n is in the record's body, and is never
-used twice by one process.
+records, and without threads the only one that there is does it. Lines are `A epoch seq n at` (acknowledged at that
+monotonic time, ns), `S epoch seq n` (written, to be durable soon), `F n` (the disk failed), `L n` (no room); n is in
+the record's body, and is never used twice by one process.
 """
 
 import os
 import random
 import sys
 import threading
+import time
 import zlib
 from datetime import timedelta
 from pathlib import Path
+
+import structlog
 
 from skerry_edge.events.identity import Owner
 from skerry_edge.events.log import StreamLog
@@ -61,10 +64,12 @@ def write(log: StreamLog, chance: random.Random, run: str, stop: int) -> None:
         except LogFullError:
             say(*(f"L {number}" for number in numbers))
         else:
-            say(*(f"A {log.epoch} {seq} {number}" for seq, number in zip(seqs, numbers, strict=True)))
+            at = time.monotonic_ns()
+            say(*(f"A {log.epoch} {seq} {number} {at}" for seq, number in zip(seqs, numbers, strict=True)))
 
 
 def main() -> None:
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     root, boot, seed, stop, threads_wanted = (
         Path(sys.argv[1]),
         sys.argv[2],
