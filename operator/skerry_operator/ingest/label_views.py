@@ -26,7 +26,8 @@ def labels(tables: Tables) -> str | None:
     training = "data_training::BOOLEAN" if "data_training" in columns else "NULL"
     truth = f"CASE WHEN {one} IS NULL OR {one}[1] IS NULL THEN {several} ELSE {one} END"
     return f"""
-        SELECT site, node, epoch, seq, time, received, ingested, id, source, subject, data_prediction AS prediction,
+        SELECT site, node, epoch, seq, hlc, time, received, ingested, id, source, subject,
+            data_prediction AS prediction,
             list_transform({truth}, lambda x: x + 0.0) AS truth,
             coalesce({authority}, 0) AS authority, coalesce({training}, true) AS training,
             CASE WHEN flags & {Flags.CLOCK_SUSPECT:d} <> 0 THEN NULL

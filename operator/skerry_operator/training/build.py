@@ -1,8 +1,9 @@
 """A build of training rows: what is asked for, who may be in it, the work in shares, the file."""
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,14 @@ from skerry_core.features.entity_key import entity_parts
 from skerry_core.features.plan import Plan, compile_set
 from skerry_core.features.vector import width
 from skerry_operator.training.bodies import BodyPlan
-from skerry_operator.training.consent import Accounted, Consents, fold, read_records
+from skerry_operator.training.consent import (
+    Accounted,
+    Consents,
+    fold,
+    label_covered,
+    read_records,
+    row_covered,
+)
 from skerry_operator.training.history import (
     LogEnd,
     Questions,
@@ -31,6 +39,7 @@ from skerry_operator.training.history import (
     never_records,
     opened,
 )
+from skerry_operator.training.labels import LABEL, Labelled, labels_of
 from skerry_operator.training.output import check_columns, column_names, write_rows
 from skerry_operator.training.predictions import read_predictions
 from skerry_operator.training.replay import Vectors, reach
@@ -70,6 +79,19 @@ class _Asked:
     absent: dict[str, int]
     consents: Consents | None
     passed_over: dict[str, int]
+    labels: Sequence[Labelled | None]
+
+    def usable(self) -> "_Asked":
+        """Without the rows whose predictions have labels that training may not use; those are counted by why."""
+        why = Counter(f"label{each.standing}" for each in self.labels if each is not None and not each.usable)
+        at = np.array([n for n, each in enumerate(self.labels) if each is None or each.usable], np.int64)
+        return replace(
+            self,
+            table=self.table.take(pa.array(at)),
+            rows=self.rows.part(at),
+            labels=[self.labels[place] for place in at.tolist()],
+            passed_over={**self.passed_over, **dict(sorted(why.items()))},
+        )
 
 
 def build(order: Order, do: Doers, at_once: int) -> dict[str, Any]:
@@ -82,7 +104,7 @@ def build(order: Order, do: Doers, at_once: int) -> dict[str, Any]:
     names = _selected(plan, order.select)
     columns = column_names(plan, names, full=order.full_names)
     with opened(order.tables) as questions:
-        asked = _asked(order, questions, digests.of_bytes(data), plan)
+        asked = _asked(order, questions, digests.of_bytes(data), plan).usable()
     check_columns(asked.table, columns)
     rows = asked.rows
     span = _span(plan, rows)
@@ -92,7 +114,7 @@ def build(order: Order, do: Doers, at_once: int) -> dict[str, Any]:
     found = Vectors.empty(plan, names, len(rows))
     for part, done in zip(parts, do(work), strict=True):
         found.put(part, done)
-    kept = np.flatnonzero(found.kept & _consenting(document, rows, asked.consents, found))
+    kept = np.flatnonzero(found.kept & _consenting(document, asked, found))
     named = {"namespace": document.namespace, "name": document.name, "version": document.version}
     told = named | {"digest": digests.of_bytes(data)}
     metadata = {
@@ -143,11 +165,14 @@ def _asked(order: Order, questions: Questions, digest: str, plan: Plan) -> _Aske
     if order.rows is None:
         longest = max(feature.size for feature in plan.features)
         found = read_predictions(questions, document, digest, longest, order.predictions, ends)
+        labels = labels_of(questions, found.table)
+        truths = [None if each is None else each.truth for each in labels]
+        table = found.table.append_column(LABEL, pa.array(truths, pa.list_(pa.float64())))
         passed = {"otherVersion": found.other_versions, "notYetInHistory": found.beyond_history}
-        return _Asked(found.table, found.rows, ends, absent, consents, passed)
+        return _Asked(table, found.rows, ends, absent, consents, passed, labels)
     table = read_rows(order.rows, document)
     rows = entity_rows(table, document, sorted({(end.site, end.node) for end in ends}))
-    return _Asked(table, rows, ends, absent, consents, {})
+    return _Asked(table, rows, ends, absent, consents, {}, labels_of(questions, table))
 
 
 def _consents(questions: Questions, classes: frozenset[str]) -> Consents:
@@ -176,17 +201,22 @@ def _span(plan: Plan, rows: EntityRows) -> tuple[int, int]:
     return int(rows.times.min()) - reach(plan), last
 
 
-def _consenting(document: FeatureSetDocument, rows: EntityRows, consents: Consents | None, found: Vectors) -> Mask:
-    """Rows that may be trained on: of a subject that consents, or where a key tells none, made of such events alone."""
+def _consenting(document: FeatureSetDocument, asked: _Asked, found: Vectors) -> Mask:
+    """Rows of whom, and with labels about whom, training may use what is known of them."""
+    rows, consents = asked.rows, asked.consents
     if consents is None:
         return np.ones(len(rows), np.bool_)
     place = next((place for place, entity in enumerate(document.entities) if entity.path == "subject"), None)
-    if place is None:
-        return found.seen
     times = ((rows.times // 1000) << _LOGICAL_BITS).tolist()
-    subjects = (entity_parts(key)[place] for key in rows.keys)
-    covered = map(consents.covers, rows.nodes, subjects, times)
-    return np.fromiter(covered, np.bool_, len(rows))
+    covered = np.zeros(len(rows), np.bool_)
+    for row, (node, key, time, seen, labelled) in enumerate(
+        zip(rows.nodes, rows.keys, times, found.seen.tolist(), asked.labels, strict=True)
+    ):
+        parts, records = entity_parts(key), () if labelled is None else labelled.records
+        covered[row] = row_covered(consents, node, parts, place, time, seen=seen) and all(
+            label_covered(consents, node, parts, place, record) for record in records
+        )
+    return covered
 
 
 def _position(document: FeatureSetDocument, tables: Tables, asked: _Asked) -> dict[str, Any]:

@@ -9,7 +9,7 @@ record binds these names together; whoever withdraws under the one is known by t
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -43,9 +43,13 @@ class ConsentRecord:
 
 @dataclass(frozen=True)
 class Consents:
-    """Who consents to all of some data classes: since which hybrid logical time, by node and by a subject's names."""
+    """Who consents to all of some data classes: since which hybrid logical time, by node and by a subject's names.
+
+    `names` are all that a site's records tell of, whether they consent or not.
+    """
 
     since: Mapping[Node, Mapping[str, int]] = field(default_factory=dict)
+    names: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     def covers(self, node: Node, subject: str | None, hlc: int) -> bool:
         """Whether what a node recorded of a subject at a hybrid logical time may be used."""
@@ -53,6 +57,40 @@ class Consents:
             return False
         since = self.since.get(node, {}).get(subject)
         return since is not None and hlc > since
+
+    def refuses(self, node: Node, name: str, hlc: int) -> bool:
+        """Whether that is known to be somebody's name who doesn't consent."""
+        return name in self.names.get(node[0], ()) and not self.covers(node, name, hlc)
+
+
+@dataclass(frozen=True)
+class LabelRecord:
+    """A label of a row: which node recorded it and when (hybrid logical time), and its event's subject."""
+
+    node: Node
+    hlc: int
+    subject: str | None
+
+
+def row_covered(
+    consents: Consents, node: Node, parts: Sequence[str], place: int | None, hlc: int, *, seen: bool
+) -> bool:
+    """Whether a row may be trained on: of a subject that consents, or where its key tells none, of such events alone.
+
+    `parts` are those of its entity's key, `place` which of them is the subject, `seen` whether an event is in it.
+    """
+    if place is not None:
+        return consents.covers(node, parts[place], hlc)
+    return seen and not any(consents.refuses(node, part, hlc) for part in parts)
+
+
+def label_covered(consents: Consents, node: Node, parts: Sequence[str], place: int | None, label: LabelRecord) -> bool:
+    """Whether a label of such a row may be used, by whom it is about: its subject, else whom the row is about.
+
+    Consent may have been given at the node that answered (`node`), or at the one that the label came to.
+    """
+    whom = (label.subject,) if label.subject else parts if place is None else (parts[place],)
+    return all(any(consents.covers(at, each, label.hlc) for at in (node, label.node)) for each in whom)
 
 
 def fold(records: Iterable[ConsentRecord], classes: frozenset[str]) -> Consents:
@@ -82,7 +120,7 @@ def fold(records: Iterable[ConsentRecord], classes: frozenset[str]) -> Consents:
             for subject in names.get(node[0], {})
         }
         since[node] = _by_name(covered, names.get(node[0], {}))
-    return Consents(since)
+    return Consents(since, {site: frozenset[str]().union(*held.values()) for site, held in names.items()})
 
 
 def _since(granted: Mapping[str, int], withdrawn: Mapping[str, int], classes: frozenset[str]) -> int | None:

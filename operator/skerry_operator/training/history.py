@@ -22,6 +22,7 @@ from skerry_core.store.location import S3Access
 from skerry_operator.ingest.lake import Lake
 from skerry_operator.ingest.query import dataset
 from skerry_operator.ingest.sql import literal, quoted
+from skerry_operator.ingest.views import table_name
 from skerry_operator.training.consent import CLASSES, NAMES
 
 TIMES = ("time", "received")
@@ -98,8 +99,21 @@ class Questions:
             found = self._tables.dataset(name)
             self._schemas[name] = None if found is None else found.schema
             if found is not None:
-                self._connection.register(name, found)
+                self._connection.register(table_name(name), found)
         return self._schemas[name]
+
+    @property
+    def has_all_streams(self) -> bool:
+        """Whether the history is a hub's: a stream without a table has had no record."""
+        return bool(self._tables.uri)
+
+    def give(self, name: str, table: pa.Table) -> None:
+        """Have a table beside the history's."""
+        self._connection.register(name, table)
+
+    def define(self, name: str, sql: str) -> None:
+        """Have a view."""
+        self._connection.execute(f"CREATE OR REPLACE TEMP VIEW {quoted(name)} AS {sql}")
 
     def ask(self, sql: str) -> pa.Table:
         """A small answer, whole."""
@@ -159,7 +173,7 @@ class LogEnd:
 def log_ends(questions: Questions, stream: str, schema: pa.Schema) -> tuple[LogEnd, ...]:
     """Every log of a stream, in order; rows, and what sites say has no row."""
     columns = ", ".join(f"{_column(schema, name)} AS {name}" for name in LOG)
-    parts = [f"SELECT {columns}, epoch_us(received) AS received FROM {quoted(stream)}"]  # noqa: S608 - names are quoted
+    parts = [f"SELECT {columns}, epoch_us(received) AS received FROM {quoted(table_name(stream))}"]  # noqa: S608 - names are quoted
     if questions.schema("_absent") is not None:
         parts.append(f"SELECT site, node, epoch, last, 0 FROM _absent WHERE stream = {literal(stream)}")  # noqa: S608
     union = " UNION ALL ".join(parts)
@@ -248,7 +262,7 @@ def events(questions: Questions, schema: pa.Schema, stretch: Stretch) -> Iterato
         conditions.append(f"(site, node) IN ({pairs})")
     order = "hlc, epoch, seq" if stretch.by_log else "_received, hlc, epoch, seq"
     yield from questions.stream(
-        f"SELECT {', '.join([*fixed, *columns])} FROM {quoted(stretch.stream)} "  # noqa: S608 - quoted
+        f"SELECT {', '.join([*fixed, *columns])} FROM {quoted(table_name(stretch.stream))} "  # noqa: S608 - quoted
         f"WHERE {' AND '.join(conditions)} ORDER BY site, node, {order}"
     )
 

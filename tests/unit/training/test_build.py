@@ -1,6 +1,5 @@
 """What a build takes, what it says is wrong, and what its file tells."""
 
-import csv
 import json
 
 import pyarrow as pa
@@ -10,38 +9,10 @@ import pytest
 from skerry_core.canonical import canonical_json
 from skerry_operator.training.rows import EntityRows
 from skerry_operator.training.work import shares
-from tests.unit.features.sets import SECOND, T0, document, feature
-from tests.unit.training.world import World, vectors
+from tests.unit.features.sets import SECOND, T0, document
+from tests.unit.training.world import SET, World, csv_rows, vectors
 
 NAMES = ("sum", "count")
-SET = [feature("sum", "Sum"), feature("count", "Count", None), feature("rejected", "Last", default=None)]
-
-
-@pytest.fixture
-def files(tmp_path, world):
-    """A history of Parquet files: two presses, an event a minute each."""
-    world.file.write_bytes(canonical_json(document(SET)))
-    minutes = range(20)
-    moments = pa.timestamp("us", "UTC")
-    table = pa.table(
-        {
-            "time": pa.array([T0 + 60 * SECOND * minute for minute in minutes for _ in "ab"], moments),
-            "received": pa.array([T0 + 60 * SECOND * minute + 5 for minute in minutes for _ in "ab"], moments),
-            "subject": ["press-1", "press-2"] * len(minutes),
-            "data_rms": [float(minute) for minute in minutes for _ in "ab"],
-        }
-    )
-    folder = tmp_path / "history"
-    folder.mkdir()
-    pq.write_table(table.slice(0, 11), folder / "b.parquet")
-    pq.write_table(table.slice(11), folder / "a.parquet")
-    return folder
-
-
-def csv_rows(path, rows, header=("press", "event_timestamp", "label")):
-    with path.open("w", newline="") as file:
-        csv.writer(file).writerows([header, *rows])
-    return path
 
 
 def test_parquet_files_and_csv_rows_give_the_selected_features(world, files, tmp_path):

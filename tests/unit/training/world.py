@@ -1,5 +1,6 @@
 """A real log, the real materializer and the real binding on one side, the real ingest and the command on the other."""
 
+import csv
 import json
 from datetime import UTC, datetime, timedelta
 
@@ -28,10 +29,11 @@ from skerry_edge.features.snapshots import Snapshots
 from skerry_edge.features.store import LmdbStore
 from skerry_edge.inference.binding import _lineage
 from skerry_operator.cli.main import app
-from tests.unit.features.sets import ALL, SECOND, body, document
+from tests.unit.features.sets import ALL, SECOND, body, document, feature
 from tests.unit.features.test_version import Node
 
 SITE, NODE = "berlin", "node-1"
+SET = [feature("sum", "Sum"), feature("count", "Count", None), feature("rejected", "Last", default=None)]
 
 
 class World:
@@ -48,7 +50,7 @@ class World:
         self.logs = EventLogs(folder / "log", Owner(site, node, "boot"), wall=lambda: self.clocks.wall // 1000)
         self.streams = {
             name: self.logs.open(StreamSettings(name, 1, timedelta(days=30), 1 << 30))
-            for name in ("vibration", "predictions", "consent")
+            for name in ("vibration", "predictions", "consent", "labels")
         }
         sources = Sources(
             folder / "log", 1, lambda: Needs(frozenset({self.digest}), True), lambda _: self.data, compiled
@@ -76,12 +78,17 @@ class World:
         kind = f"dev.skerry.consent.{'withdrawn' if withdrawn else 'granted'}"
         self.event({"dataClasses": list(classes)}, subject, stream="consent", type=kind)
 
+    def label(self, prediction, value, subject=None, **data):
+        """Tell what is true of a prediction, about somebody or without a word about whom."""
+        said = {"prediction": prediction, "value": value, **data}
+        self.event(said, subject, stream="labels")
+
     def follow(self):
         while self.features.step():
             pass
 
-    def serve(self, *entity, labels=None):
-        """Read a vector as a request does, and log the prediction."""
+    def serve(self, *entity):
+        """Read a vector as a request does, and log the prediction; its id."""
         self.follow()
         reading = self.features.find(self.digest).read(entity)
         vector = reading.vector(self.names)
@@ -101,10 +108,12 @@ class World:
             rows=1,
             entity=dict(zip((each.name for each in self.document.entities), entity, strict=True)),
             features=(lineage,),
+            decided=(1.0,),
         )
-        now = self.clocks.wall
-        self.streams["predictions"].append([NewRecord(msgspec.json.encode(record), now, now)])
+        now, log = self.clocks.wall, self.streams["predictions"]
+        (seq,) = log.append([NewRecord(msgspec.json.encode(record), now, now)])
         self.served.append((reading.now, entity, vector.values.tobytes(), vector.defaulted, vector.rejected))
+        return f"{self.site}/{self.name}/{log.epoch}/{seq}"
 
     def ship(self, change=lambda stream, row: row, size=100):
         """Upload what the logs have, and let the hub ingest it; `change` may make another row of one."""
@@ -152,6 +161,12 @@ class World:
         done = self.run(*options, *consent, **more)
         assert done.exit_code == 0, (done.output, done.exception)
         return json.loads(done.stdout), pq.read_table(self.path / more.get("output", "out.parquet"))
+
+
+def csv_rows(path, rows, header=("press", "event_timestamp", "label")):
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows([header, *rows])
+    return path
 
 
 def vectors(table, names):
