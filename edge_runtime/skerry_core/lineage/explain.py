@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 from msgspec.structs import replace
 
@@ -15,6 +15,7 @@ from skerry_core.features.read import FeatureStatus
 from skerry_core.lineage.explanation import Explanation, FeatureTold, InputTold, Missing, PairTold, WindowEvent
 from skerry_core.lineage.members import Members, Span, members, reach_of, span_of
 from skerry_core.lineage.record import FeatureLineage, PairRecord, Prediction, RecordId
+from skerry_core.micros import micros_of, rfc3339
 
 MAX_EVENTS = 1000
 _MICROSECOND = timedelta(microseconds=1)
@@ -99,7 +100,7 @@ def explain(found: Found, kept: Mapping[str, Kept], by: str) -> Explanation:
     return Explanation(
         id=str(found.id),
         by=by,
-        time=moment(found.time),
+        time=rfc3339(found.time),
         request=record.request,
         namespace=record.namespace,
         model=record.model,
@@ -109,26 +110,13 @@ def explain(found: Found, kept: Mapping[str, Kept], by: str) -> Explanation:
         latency_seconds=record.latency,
         rows=record.rows,
         runtime=record.runtime,
-        model_created="" if found.manifest is None else moment(_micros(found.manifest.created_at)),
+        model_created="" if found.manifest is None else rfc3339(micros_of(found.manifest.created_at)),
         entity=record.entity,
         given=record.given,
         inputs=tuple(_input(found, lineage, kept.get(lineage.input)) for lineage in record.features),
         pair=None if record.pair is None else _pair(record.pair),
         notes=tuple(notes),
     )
-
-
-def moment(micros: int) -> str:
-    """RFC 3339 in UTC, to the microsecond."""
-    try:
-        at = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=micros)
-    except OverflowError:
-        return f"{micros} µs"
-    return at.isoformat(timespec="microseconds").replace("+00:00", "Z")
-
-
-def _micros(at: datetime) -> int:
-    return (at - datetime(1970, 1, 1, tzinfo=UTC)) // _MICROSECOND
 
 
 def _bound(found: Found, lineage: FeatureLineage) -> _Bound | str:
@@ -167,14 +155,14 @@ def _input(found: Found, lineage: FeatureLineage, kept: Kept | None) -> InputTol
         version=lineage.version,
         digest=lineage.digest if binding is None else binding.feature_set.digest,
         applied=str(RecordId(found.id.site, found.id.node, lineage.epoch, lineage.seq)) if lineage.epoch else "",
-        since=moment(lineage.since),
+        since=rfc3339(lineage.since),
         features=_recorded(lineage, () if binding is None else binding.features),
     )
     bound = _bound(found, lineage)
     if isinstance(bound, str):
         return replace(told, notes=(f"its events can't be told: {bound}",))
     document = bound.plan.document
-    told = replace(told, stream=document.stream, schema_version=document.schema_version, until=moment(bound.now))
+    told = replace(told, stream=document.stream, schema_version=document.schema_version, until=rfc3339(bound.now))
     if kept is None:
         return replace(told, notes=("its events were not looked up",))
     these = members(bound.plan, bound.entity, bound.names, bound.now, kept.events)
@@ -219,8 +207,8 @@ def _with_events(bound: _Bound, told: FeatureTold, these: Members) -> FeatureTol
     return replace(
         told,
         aggregation=feature.feature.aggregation.value,
-        window_start=moment(span.start),
-        window_end=moment(span.end),
+        window_start=rfc3339(span.start),
+        window_end=rfc3339(span.end),
         found=found,
         value=value,
     )
@@ -235,8 +223,8 @@ def _listed(of: RecordId, names: Sequence[str], these: Members, kept: Kept) -> t
     return tuple(
         WindowEvent(
             str(RecordId(of.site, of.node, *kept.ids[row])),
-            moment(int(kept.events.time[row])),
-            moment(int(kept.events.received[row])),
+            rfc3339(int(kept.events.time[row])),
+            rfc3339(int(kept.events.received[row])),
             tuple(counts_in[row]),
         )
         for row in newest[:MAX_EVENTS]

@@ -5,14 +5,15 @@
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import msgspec
 import numpy as np
+import pyarrow as pa
 from pydantic import ValidationError
 
 from skerry_api.v1alpha1.syncpolicy import PREDICTIONS
@@ -22,20 +23,20 @@ from skerry_core.errors import SkerryError, UserMustActError
 from skerry_core.features.apply import RawEvents
 from skerry_core.features.definition import MAX_DOCUMENT_BYTES, FeatureSetDocument
 from skerry_core.lineage.causes import Cell
-from skerry_core.lineage.explain import Found, Kept, Wanted, explain, moment, wanted
+from skerry_core.lineage.explain import Found, Kept, Wanted, explain, wanted
 from skerry_core.lineage.explanation import Explanation, Missing
 from skerry_core.lineage.record import Prediction, RecordId
+from skerry_core.micros import micros_of
 from skerry_core.store.blobs import read_blob
+from skerry_operator.ingest.bodies import BodyPlan, column_of
 from skerry_operator.ingest.lake import Lake
 from skerry_operator.ingest.query import LakeQuery
-from skerry_operator.ingest.schema import JSON_MARK, column_name
-from skerry_operator.ingest.sql import literal, quoted
+from skerry_operator.ingest.sql import literal, moment, quoted
 from skerry_operator.ingest.views import table_name
 
 # Events of one entity, in the windows of one prediction; there can be more only where a set is none for it.
 _MAX_EVENTS = 100_000
 _MAX_CELLS = 100_000
-_EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 
 Row = dict[str, Any]
 
@@ -76,7 +77,7 @@ class LakeLineage:
             raise PredictionNotFoundError(record_id, f"its record can't be understood: {error}") from error
         manifest = self._manifest(record.digest) if record.features else None
         documents = {} if manifest is None else dict(self._documents(manifest))
-        return Found(record_id, _micros(row["time"]), record, manifest, documents)
+        return Found(record_id, micros_of(row["time"]), record, manifest, documents)
 
     def _why(self, record_id: RecordId) -> str:
         """Why there is no row, as far as the tables tell."""
@@ -113,52 +114,37 @@ class LakeLineage:
 
     def _kept(self, record_id: RecordId, each: Wanted) -> Kept:
         log = RecordId(record_id.site, record_id.node, each.epoch, each.seq)
-        columns = {path: column_name(tuple(path.split("."))) for path in each.paths}
-        there = self.query.tables.get(each.stream, frozenset())
-        columns = {path: name for path, name in columns.items() if name in there}
-        json_columns = self._json_columns(each.stream)
         within = (
-            f"site = {literal(log.site)} AND node = {literal(log.node)} AND received >= {_moment(each.span.start)} "
+            f"site = {literal(log.site)} AND node = {literal(log.node)} AND received >= {moment(each.span.start)} "
             f"AND ((epoch = {literal(log.epoch)} AND seq <= {log.seq}) "
-            f"OR (epoch <> {literal(log.epoch)} AND received <= {_moment(each.until)}))"
-        )
-        # A row that is set aside has its text alone; the engine looks whom it is about.
-        about = " OR ".join(["set_aside IS NOT NULL", f"({self._about(each, columns)})"])
-        names = ", ".join(f'"{name}"' for name in sorted(set(columns.values())))
-        rows = self._rows(
-            f"SELECT epoch, seq, time, received, set_aside, body{', ' if names else ''}{names} "
-            f"FROM {_quoted(each.stream)} WHERE {within} AND ({about}) AND coalesce(flags, 0) & {Flags.REDACTED:d} = 0 "
-            f"ORDER BY received DESC, seq DESC LIMIT {_MAX_EVENTS + 1}",
-            each.stream,
+            f"OR (epoch <> {literal(log.epoch)} AND received <= {moment(each.until)}))"
         )
         missing = list(self._missing(log, each, within))
-        if len(rows) > _MAX_EVENTS:
+        schema = self.query.schemas.get(each.stream)
+        if schema is None:
+            nothing = np.empty(0, np.int64)
+            return Kept(RawEvents([], nothing, nothing), [], tuple(missing))
+        bodies = BodyPlan.compile(each.paths, each.paths[: len(each.entity)], schema)
+        # A row that is set aside has its text alone; the engine looks whom it is about.
+        about = f"(set_aside IS NOT NULL OR ({_about(each, schema)}))"
+        columns = ["epoch", "seq", *(f"epoch_us({name}) AS _{name}" for name in ("time", "received"))]
+        found = self.query.run(
+            f"SELECT {', '.join([*columns, *map(quoted, bodies.columns)])} FROM {_quoted(each.stream)} "
+            f"WHERE {within} AND {about} AND coalesce(flags, 0) & {Flags.REDACTED:d} = 0 "
+            f"ORDER BY received DESC, seq DESC LIMIT {_MAX_EVENTS + 1}"
+        ).read_all()
+        if found.num_rows > _MAX_EVENTS:
             missing.append(Missing(f"only the newest {_MAX_EVENTS} were looked at", 1))
-            rows = rows[:_MAX_EVENTS]
+            found = found.slice(0, _MAX_EVENTS)
         return Kept(
             RawEvents(
-                [_body(row, columns, json_columns) for row in rows],
-                np.array([_micros(row["time"]) for row in rows], np.int64),
-                np.array([_micros(row["received"]) for row in rows], np.int64),
+                [body for batch in found.to_batches() for body in bodies.bodies(batch)],
+                found["_time"].to_numpy(),
+                found["_received"].to_numpy(),
             ),
-            [(row["epoch"], row["seq"]) for row in rows],
+            list(zip(found["epoch"].to_pylist(), found["seq"].to_pylist(), strict=True)),
             tuple(missing),
         )
-
-    def _about(self, each: Wanted, columns: Mapping[str, str]) -> str:
-        """SQL that excludes rows about others; the engine decides about the rest."""
-        parts = []
-        for path, part in zip(each.paths, each.entity, strict=False):
-            if path not in columns:
-                return "false"
-            column = f'"{columns[path]}"'
-            # A number is the same key as its decimal text.
-            equal = f"TRY_CAST({column} AS VARCHAR) = {literal(part)}"
-            if part.removeprefix("-").isascii() and part.removeprefix("-").isdecimal():
-                equal += f" OR TRY_CAST({column} AS DOUBLE) = TRY_CAST({literal(part)} AS DOUBLE)"
-            # In a column of JSON a text has its quotes.
-            parts.append(f"({equal} OR TRY_CAST({column} AS VARCHAR) = {literal(json.dumps(part))})")
-        return " AND ".join(parts) or "true"
 
     def _missing(self, log: RecordId, each: Wanted, within: str) -> Iterator[Missing]:
         redacted = (
@@ -169,7 +155,7 @@ class LakeLineage:
                 yield Missing("they were redacted", row["n"])
         before = (
             f"SELECT max(seq) AS n FROM {_quoted(each.stream)} WHERE {_log(log)} "
-            f"AND received < {_moment(each.span.start)} AND seq <= {log.seq}"
+            f"AND received < {moment(each.span.start)} AND seq <= {log.seq}"
         )
         first = max((row["n"] or 0 for row in self._rows(before, each.stream)), default=0) + 1
         stretch = f'{_log(log)} AND stream = {literal(each.stream)} AND "last" >= {first} AND "first" <= {log.seq}'
@@ -182,16 +168,8 @@ class LakeLineage:
         if newest < log.seq:
             yield Missing("they have not come here yet", log.seq - max(newest, first - 1))
 
-    def _json_columns(self, stream: str) -> frozenset[str]:
-        """Columns whose texts are JSON."""
-        table = self.lake.open(stream)
-        if table is None:
-            return frozenset()
-        fields = json.loads(table.schema().to_json())["fields"]
-        return frozenset(field["name"] for field in fields if field["metadata"].get(JSON_MARK))
-
     def _rows(self, sql: str, stream: str = "") -> list[Row]:
-        if stream and stream not in self.query.tables:
+        if stream and stream not in self.query.schemas:
             return []
         rows: list[Row] = self.query.run(sql).read_all().to_pylist()
         return rows
@@ -206,7 +184,7 @@ def answer_cells(query: LakeQuery, model: str, since: datetime) -> list[Cell]:
         rows = (
             query.run(
                 "SELECT release, site || '/' || node AS node, feature_sets, stale, damaged, count(*) AS answers, "
-                f"count(*) FILTER (bad) AS bad FROM answers WHERE {of} AND time >= {_moment(_micros(since))} "
+                f"count(*) FILTER (bad) AS bad FROM answers WHERE {of} AND time >= {moment(micros_of(since))} "
                 f"GROUP BY ALL ORDER BY bad DESC, answers DESC LIMIT {_MAX_CELLS}"
             )
             .read_all()
@@ -244,21 +222,21 @@ def _prediction(row: Row) -> Prediction:
     return msgspec.convert(record | ({"pair": pair} if pair else {}), Prediction)
 
 
-def _body(row: Row, columns: Mapping[str, str], json_columns: frozenset[str]) -> bytes:
-    """An event's body again, of the members that the feature set looks at."""
-    if row["set_aside"] is not None:
-        return str(row["body"]).encode()
-    body: dict[str, Any] = {}
-    for path, column in columns.items():
-        value = row[column]
-        if value is None:
-            continue
-        *above, last = path.split(".")
-        place = body
-        for name in above:
-            place = place.setdefault(name, {})
-        place[last] = json.loads(value) if column in json_columns else _plain(value)
-    return json.dumps(body).encode()
+def _about(each: Wanted, schema: pa.Schema) -> str:
+    """SQL that excludes rows about others; the engine decides about the rest."""
+    parts = []
+    for path, part in zip(each.paths, each.entity, strict=False):
+        name = column_of(path)
+        if name not in schema.names:
+            return "false"
+        column = quoted(name)
+        # A number is the same key as its decimal text.
+        equal = f"TRY_CAST({column} AS VARCHAR) = {literal(part)}"
+        if part.removeprefix("-").isascii() and part.removeprefix("-").isdecimal():
+            equal += f" OR TRY_CAST({column} AS DOUBLE) = TRY_CAST({literal(part)} AS DOUBLE)"
+        # In a column of JSON a text has its quotes.
+        parts.append(f"({equal} OR TRY_CAST({column} AS VARCHAR) = {literal(json.dumps(part))})")
+    return " AND ".join(parts) or "true"
 
 
 def _plain(value: Any) -> Any:
@@ -266,14 +244,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float) and value.is_integer() and not (value == 0 and math.copysign(1.0, value) < 0):
         return int(value)
     return value
-
-
-def _micros(at: datetime) -> int:
-    return (at - _EPOCH) // timedelta(microseconds=1)
-
-
-def _moment(micros: int) -> str:
-    return f"TIMESTAMPTZ {literal(moment(max(micros, 0)))}"
 
 
 def _log(record_id: RecordId) -> str:

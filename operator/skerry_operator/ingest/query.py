@@ -46,21 +46,23 @@ class LakeQuery:
             }
         )
         self._connection.execute("SET TimeZone = 'UTC'")
-        self.tables: dict[str, frozenset[str]] = {}
+        self.schemas: dict[str, pa.Schema] = {}
         names = lake.names()
         for name in names:
             table = lake.open(name)
             if table is not None:
-                self._connection.register(table_name(name), dataset(lake, name, table))
+                opened = dataset(lake, name, table)
+                self._connection.register(table_name(name), opened)
                 if name not in _SIDE_TABLES:
-                    self.tables[name] = frozenset(field.name for field in table.schema().fields)
+                    self.schemas[name] = opened.schema
         for name, schema in _SIDE_TABLES.items():
             if name not in names:
                 self._connection.register(name, schema.empty_table())
         self._connection.register(NO_EVENTS, stream_schema(()).insert(0, pa.field("stream", pa.string())).empty_table())
+        tables = {name: frozenset(schema.names) for name, schema in self.schemas.items()}
         self.views: list[View] = []
         for view in VIEWS:
-            sql = view.sql(self.tables)
+            sql = view.sql(tables)
             if sql is not None:
                 self._connection.execute(f'CREATE VIEW "{view.name}" AS {sql}')
                 self.views.append(view)
@@ -69,7 +71,7 @@ class LakeQuery:
     @property
     def streams(self) -> list[str]:
         """The names that the streams' tables have here."""
-        return sorted(map(table_name, self.tables))
+        return sorted(map(table_name, self.schemas))
 
     def run(self, sql: str) -> pa.RecordBatchReader:
         """Run a query; rows come as they are read. UserMustActError says what is wrong with it."""

@@ -19,7 +19,7 @@ from skerry_core.features.definition import FeatureSetDocument
 from skerry_core.features.entity_key import entity_parts
 from skerry_core.features.plan import Plan, compile_set
 from skerry_core.features.vector import width
-from skerry_operator.training.bodies import BodyPlan
+from skerry_operator.training.bodies import body_plan
 from skerry_operator.training.consent import (
     Accounted,
     Consents,
@@ -158,7 +158,7 @@ def _selected(plan: Plan, select: Sequence[str]) -> tuple[str, ...]:
 def _asked(order: Order, questions: Questions, digest: str, plan: Plan) -> _Asked:
     document = order.document
     schema = history_schema(questions, document.stream)
-    BodyPlan.compile(document, schema)
+    body_plan(document, schema)
     ends = log_ends(questions, document.stream, schema)
     absent = absences(questions, document.stream)
     consents = None if order.consent is None else _consents(questions, order.consent)

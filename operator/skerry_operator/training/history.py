@@ -8,7 +8,6 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import duckdb
@@ -21,7 +20,7 @@ from skerry_core.errors import UserMustActError
 from skerry_core.store.location import S3Access
 from skerry_operator.ingest.lake import Lake
 from skerry_operator.ingest.query import dataset
-from skerry_operator.ingest.sql import literal, quoted
+from skerry_operator.ingest.sql import literal, moment, quoted
 from skerry_operator.ingest.views import table_name
 from skerry_operator.training.consent import CLASSES, NAMES
 
@@ -237,9 +236,6 @@ class Stretch:
 
 # Beyond as many nodes a query names none.
 _NAMED_NODES = 500
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-# What ingest puts into a table: the years 1 to 9999, and somewhat less.
-_FIRST, _LAST = -62_000_000_000_000_000, 253_000_000_000_000_000
 
 
 def events(questions: Questions, schema: pa.Schema, stretch: Stretch) -> Iterator[pa.RecordBatch]:
@@ -253,8 +249,7 @@ def events(questions: Questions, schema: pa.Schema, stretch: Stretch) -> Iterato
     conditions = [f"_received BETWEEN {stretch.first} AND {stretch.last}"]
     if schema.field("received").type.tz is not None:
         # The same, so that files and parts of files are left out by their statistics.
-        ends = (f"TIMESTAMPTZ '{_text(moment)}'" for moment in (stretch.first, stretch.last))
-        conditions.append("received BETWEEN {} AND {}".format(*ends))
+        conditions.append(f"received BETWEEN {moment(stretch.first)} AND {moment(stretch.last)}")
     if "flags" in schema.names:
         conditions.append(f"(coalesce(flags, 0)::INTEGER & {Flags.REDACTED:d}) = 0")
     if {"site", "node"} <= set(schema.names) and len(stretch.nodes) <= _NAMED_NODES and ("", "") not in stretch.nodes:
@@ -265,10 +260,6 @@ def events(questions: Questions, schema: pa.Schema, stretch: Stretch) -> Iterato
         f"SELECT {', '.join([*fixed, *columns])} FROM {quoted(table_name(stretch.stream))} "  # noqa: S608 - quoted
         f"WHERE {' AND '.join(conditions)} ORDER BY site, node, {order}"
     )
-
-
-def _text(moment: int) -> str:
-    return (_EPOCH + timedelta(microseconds=min(max(moment, _FIRST), _LAST))).isoformat()
 
 
 def _column(schema: pa.Schema, name: str) -> str:

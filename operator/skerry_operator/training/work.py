@@ -10,7 +10,8 @@ import pyarrow as pa
 
 from skerry_core.features.definition import FeatureSetDocument
 from skerry_core.features.plan import compile_set
-from skerry_operator.training.bodies import BODY, SET_ASIDE, BodyPlan
+from skerry_operator.ingest.bodies import BODY, SET_ASIDE, BodyPlan
+from skerry_operator.training.bodies import body_plan
 from skerry_operator.training.consent import Consents
 from skerry_operator.training.history import Stretch, Tables, events, history_schema, opened
 from skerry_operator.training.replay import Chunk, Vectors, replay
@@ -39,7 +40,7 @@ def work(share: Share) -> Vectors:
     plan = compile_set(document)
     with opened(share.tables) as questions:
         schema = history_schema(questions, document.stream)
-        bodies = BodyPlan.compile(document, schema)
+        bodies = body_plan(document, schema)
         whom = [name for name in ("subject", "source") if name in schema.names and share.consents is not None]
         stretch = Stretch(
             stream=document.stream,
