@@ -1,9 +1,11 @@
 """Names of batches and of resend requests in the store, below the site's own prefix `sites/<site>/`.
 
-Positions have twenty digits, so that keys sort as the numbers do.
+Positions have twenty digits, so that keys sort as the numbers do. Each upload has a mark of its own in its key, so that
+nobody who removes one removes another, however late.
 """
 
 import re
+import secrets
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -38,7 +40,11 @@ class Resend:
 
 _NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,252}"
 _LOG = rf"(?P<node>{_NAME})/(?P<stream>{_NAME})/(?P<epoch>{_NAME})"
-_BATCH = re.compile(rf"events/{_LOG}/(?P<start>[0-9]{{20}})-(?P<end>[0-9]{{20}})\.(?P<format>jsonl|columns)\.zst")
+_MARK_BYTES = 4
+_MARK = rf"\.[0-9a-f]{{{2 * _MARK_BYTES}}}"
+_BATCH = re.compile(
+    rf"events/{_LOG}/(?P<start>[0-9]{{20}})-(?P<end>[0-9]{{20}})(?:{_MARK})?\.(?P<format>jsonl|columns)\.zst"
+)
 _RESEND = re.compile(rf"resend/{_LOG}/(?P<start>[0-9]{{20}})-(?P<end>[0-9]{{20}})")
 _VALID = re.compile(_NAME)
 
@@ -48,13 +54,21 @@ def log_prefix(log: LogName) -> str:
     return f"events/{_folder(log)}/"
 
 
-def batch_key(log: LogName, after: int, last: int, form: Format) -> str:
-    """Key of the batch of `log` for (after, last]. ValueError if a name of the log can't be part of a key."""
-    return f"{log_prefix(log)}{after:020d}-{last:020d}.{form}.zst"
+def upload_mark() -> str:
+    """What tells one upload from all others, before and after it."""
+    return secrets.token_hex(_MARK_BYTES)
+
+
+def batch_key(log: LogName, after: int, last: int, form: Format, mark: str) -> str:
+    """Key of one upload of the batch of `log` for (after, last]; `mark` is its own (`upload_mark`).
+
+    ValueError if a name of the log can't be part of a key.
+    """
+    return f"{log_prefix(log)}{after:020d}-{last:020d}.{mark}.{form}.zst"
 
 
 def parse_key(site: str, key: str) -> BatchName | None:
-    """What a key below the prefix of `site` says, if it is one that `batch_key` makes."""
+    """What a key below the prefix of `site` says, if it is one that `batch_key` makes, or that older sites made."""
     match = _BATCH.fullmatch(key)
     if match is None:
         return None

@@ -154,7 +154,7 @@ class Outgoing:
     def make(self, part: Part, max_bytes: int, stream: StreamPolicy, passed: Pass, now: datetime) -> Ready | None:
         """The batch for a part, of at most `max_bytes` but at least one row; None if nothing of it is there.
 
-        A batch that broke off is made again from the same range: the store may have it, under the same key. Raises
+        A batch that broke off is made again from the same range: the store may have it, and the hub takes one. Raises
         RetryError: LogUnreadable, LogMoved, and what `passed` raises.
         """
         identity = self._identity

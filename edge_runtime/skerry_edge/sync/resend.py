@@ -10,7 +10,7 @@ from datetime import timedelta
 import structlog
 
 from skerry_core.batch.contents import LogName
-from skerry_core.batch.key import Resend, batch_key, parse_resend_key
+from skerry_core.batch.key import Resend, batch_key, parse_resend_key, upload_mark
 from skerry_edge.sync.outgoing import gone
 from skerry_edge.sync.positions import Range
 from skerry_edge.sync.scheduler import Scheduler
@@ -80,5 +80,5 @@ class Resends:
     def _answer_gone(self, log: LogName, part: Range, outbox: Outbox) -> None:
         """Say that a log isn't here any more. Its few bytes carry nobody's data, so no tier has to pay for them."""
         fitted = gone(log, part)
-        key = batch_key(log, part.after, part.last, fitted.encoded.format)
+        key = batch_key(log, part.after, part.last, fitted.encoded.format, upload_mark())
         self._scheduler.beside(RESEND, lambda: outbox.upload(key, fitted.encoded.data))

@@ -1,7 +1,7 @@
 """Carries all logs to the store, batch by batch, as the scheduler lets it; loses nothing wherever it is killed.
 
 litestream's rule (its replica.go) holds: after an error nothing is assumed. What the store has is what it listed, or
-what was noted durably after it had confirmed it; a batch whose fate isn't known is sent again under the same key.
+what was noted durably after it had confirmed it; a batch whose fate isn't known is sent again, under another key.
 """
 
 import random
@@ -17,7 +17,7 @@ from prometheus_client import CollectorRegistry, Counter
 
 from skerry_api.v1alpha1.syncpolicy import Tier
 from skerry_core.backoff import delay
-from skerry_core.batch.key import batch_key, parse_key
+from skerry_core.batch.key import batch_key, parse_key, upload_mark
 from skerry_core.errors import SkerryError
 from skerry_core.store.granted import Listing
 from skerry_core.sync_policy.document import SyncPolicyDocument
@@ -328,4 +328,4 @@ class Uploader:
 
 def _key(ready: Ready) -> str:
     contents = ready.fitted.cut
-    return batch_key(ready.log, contents.after, contents.last, ready.fitted.encoded.format)
+    return batch_key(ready.log, contents.after, contents.last, ready.fitted.encoded.format, upload_mark())

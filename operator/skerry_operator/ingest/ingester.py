@@ -21,7 +21,7 @@ from skerry_operator.ingest.ledger import Ledger
 from skerry_operator.ingest.listing import SITES, Listing, read_listing
 from skerry_operator.ingest.metrics import Metrics
 from skerry_operator.ingest.plan import Listed
-from skerry_operator.ingest.step import Outcome, ask_for_lost, step
+from skerry_operator.ingest.step import Outcome, step
 from skerry_operator.ingest.table import CommitConflictError, LakeTable, absent_table, gaps_table, stream_table
 from skerry_operator.ingest.workers import Workers
 
@@ -75,7 +75,6 @@ class Ingester:
 
         Raises the store's errors if it can't be listed. A stream that fails delays no other.
         """
-        ask_for_lost(self._lake.store)
         listing = read_listing(self._lake.store.list(SITES))
         self._metrics.listed(listing.strangers)
         streams = sorted(listing.batches.keys() | listing.requests.keys())

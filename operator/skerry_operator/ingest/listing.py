@@ -14,8 +14,6 @@ from skerry_operator.ingest.plan import Listed
 SITES = "sites/"
 # Where batches go that can't be read, under their old keys, each with its reason beside it.
 DAMAGED = "damaged/"
-# Keys of requests that are about to be made, once a damaged batch is gone.
-UNASKED = "unasked/"
 _SITE = re.compile(r"sites/([^/]+)/(.+)")
 _NAME = re.compile(NAME_PATTERN)
 _MAX_NAME = 63

@@ -15,7 +15,7 @@ from skerry_operator.ingest.data_file import DataFileWriter
 from skerry_operator.ingest.gaps import Gap
 from skerry_operator.ingest.lake import Lake
 from skerry_operator.ingest.ledger import Ledger, Span
-from skerry_operator.ingest.listing import DAMAGED, UNASKED, request_key
+from skerry_operator.ingest.listing import DAMAGED, request_key
 from skerry_operator.ingest.part import Damaged, Part, PartResult, Taken, is_readable, parted
 from skerry_operator.ingest.plan import Budget, Close, Listed, Plan, Take, plan
 from skerry_operator.ingest.schema import ABSENT, MAX_COLUMNS, TableColumn
@@ -140,35 +140,21 @@ def _record_absent(
 
 
 def _set_aside(store: Store, damaged: Damaged) -> None:
-    """Move a batch out of the way, with the reason beside it; its numbers are a gap from now on, and asked for again.
+    """Ask for a batch's numbers again, and move it out of the way, with the reason beside it.
 
-    The site is asked only once the batch is gone: it answers under the same key, and its answer must not be what is
-    deleted. A site that sends the batch anew of itself just then loses that, and is asked all the same. What is to be
-    asked for is noted first: killed after the delete, nothing else would tell of the gap.
+    Whatever comes meanwhile has another key, so nothing but this batch is deleted, however late. It is asked for first:
+    killed before the delete, the batch is found damaged once more.
     """
     batch = damaged.batch
     assert batch.span is not None
     try:
         data = read_object(store, batch.key, max(batch.size, MAX_UPLOAD_BYTES))
-        if len(data) <= MAX_UPLOAD_BYTES and is_readable(data, batch):
-            return  # the site has sent it again meanwhile
     except ObjectMissingError:
         return  # another ingester was faster
+    if len(data) <= MAX_UPLOAD_BYTES and is_readable(data, batch):
+        return  # it was damaged on the way here
     _log.warning("a batch can't be read and was set aside", key=batch.key, reason=damaged.reason)
     store.put(f"{DAMAGED}{batch.key}", data)
     store.put(f"{DAMAGED}{batch.key}.reason", damaged.reason.encode())
-    request = request_key(Gap(batch.log, batch.span))
-    store.put(f"{UNASKED}{request}", b"")
+    store.put(request_key(Gap(batch.log, batch.span)), b"")
     store.delete(batch.key)
-    _ask(store, request)
-
-
-def ask_for_lost(store: Store) -> None:
-    """Ask for what an ingester deleted that was killed before it asked. Raises the store's errors."""
-    for info in store.list(UNASKED):
-        _ask(store, info.key.removeprefix(UNASKED))
-
-
-def _ask(store: Store, request: str) -> None:
-    store.put(request, b"")
-    store.delete(f"{UNASKED}{request}")

@@ -22,7 +22,7 @@ import pyarrow as pa
 
 from skerry_core.batch.codec import encode
 from skerry_core.batch.contents import Batch, LogName
-from skerry_core.batch.key import batch_key
+from skerry_core.batch.key import batch_key, upload_mark
 from skerry_operator.ingest.config import IngestConfig
 from skerry_operator.ingest.dask_workers import DaskWorkers
 from skerry_operator.ingest.ingester import Ingester
@@ -113,7 +113,7 @@ def _uploaded(root: Path) -> int:
         for batch in batches:
             log = LogName(f"clinic-{site}", "node-1", "watches", "4f1c9a0b7d2e6853")
             encoded = encode(Batch(log, batch.after, batch.last, batch.rows))
-            path = root / "sites" / log.site / batch_key(log, batch.after, batch.last, encoded.format)
+            path = root / "sites" / log.site / batch_key(log, batch.after, batch.last, encoded.format, upload_mark())
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(encoded.data)
     return SITES * sum(len(batch.rows) for batch in batches)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from skerry_core.batch.codec import encode
 from skerry_core.batch.contents import Absent, AbsentReason, Batch, LogName, Row
-from skerry_core.batch.key import batch_key
+from skerry_core.batch.key import batch_key, upload_mark
 
 # 2026-11-01T00:00:00Z in µs.
 START = 1_793_491_200_000_000
@@ -42,6 +42,6 @@ class SiteLog:
     def upload(self, store, after: int, last: int, batch: Batch | None = None) -> str:
         """Put the batch (after, last] where sync puts it; its key."""
         encoded = encode(batch or self.batch(after, last))
-        key = f"sites/{self.site}/{batch_key(self.name, after, last, encoded.format)}"
+        key = f"sites/{self.site}/{batch_key(self.name, after, last, encoded.format, upload_mark())}"
         store.put(key, encoded.data)
         return key

@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from skerry_core.batch.codec import encode
 from skerry_core.batch.contents import Absent, AbsentReason, Batch, LogName, Row
-from skerry_core.batch.key import batch_key
+from skerry_core.batch.key import batch_key, upload_mark
 from skerry_core.canonical import canonical_json
 from skerry_core.lineage.explain import explain, wanted
 from skerry_core.lineage.record import PairRecord, RecordId
@@ -37,7 +37,7 @@ VIBRATION = LogName("berlin", "node-1", "vibration", EPOCH)
 def upload(hub, log, after, rows, absent=(), last=None):
     end = last or max([after, *(row.seq for row in rows), *(each.last for each in absent)])
     encoded = encode(Batch(log, after, end, tuple(rows), tuple(absent)))
-    hub.store.put(f"sites/{log.site}/{batch_key(log, after, end, encoded.format)}", encoded.data)
+    hub.store.put(f"sites/{log.site}/{batch_key(log, after, end, encoded.format, upload_mark())}", encoded.data)
 
 
 def stored(events, first=1, flags=0):

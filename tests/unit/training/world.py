@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from skerry_core import digest as digests
 from skerry_core.batch.codec import encode
 from skerry_core.batch.contents import Batch, LogName, Row
-from skerry_core.batch.key import batch_key
+from skerry_core.batch.key import batch_key, upload_mark
 from skerry_core.canonical import canonical_json
 from skerry_core.features.definition import FeatureInput, FeatureSetRef
 from skerry_core.lineage.record import Prediction
@@ -132,7 +132,7 @@ class World:
                 )
                 last = rows[-1].seq
                 encoded = encode(Batch(name, after, last, rows))
-                key = f"sites/{self.site}/{batch_key(name, after, last, encoded.format)}"
+                key = f"sites/{self.site}/{batch_key(name, after, last, encoded.format, upload_mark())}"
                 self.hub.store.put(key, encoded.data)
                 after = last
             self.sent[stream] = after
