@@ -36,7 +36,10 @@ class Owner:
 
 @dataclass(frozen=True)
 class LogIdentity:
-    """What log.json says. `place` is of the folder that it was made in; `expired` as in LogStatus."""
+    """What log.json says. `place` is of the folder that it was made in; `expired` as in LogStatus.
+
+    `opened` is the highest number that was given out, or skipped, before it was last opened; None in an older file.
+    """
 
     epoch: str
     site: str
@@ -45,6 +48,7 @@ class LogIdentity:
     place: str
     expired: int = 0
     expired_seq: int = 0
+    opened: int | None = None
 
     def past(self, records: int, seq: int) -> "LogIdentity":
         """What it says once further `records`, up to number `seq`, are gone for their age."""
@@ -67,8 +71,9 @@ def read_identity(directory: Path) -> LogIdentity | None:
             place=str(noted["place"]),
             expired=int(noted["expired"]),
             expired_seq=int(noted["expiredSeq"]),
+            opened=None if noted.get("opened") is None else int(noted["opened"]),
         )
-    except (FileNotFoundError, ValueError, KeyError, TypeError, RecursionError):
+    except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
 
 
@@ -80,7 +85,7 @@ def write_identity(directory: Path, identity: LogIdentity) -> None:
 
 
 def claim(directory: Path, owner: Owner, fenced: frozenset[str] = frozenset()) -> LogIdentity:
-    """Make `directory` this owner's log, and say which one it is; its boot is noted only by the caller.
+    """Make `directory` this owner's log, and say which one it is; `note_opening` is the caller's to do.
 
     A log goes on in its epoch only in the folder that it began in: under another site or node name, in a folder that
     was copied or restored, or if its epoch is in `fenced` (the store has more of it than the folder: an older state
@@ -163,10 +168,11 @@ def rebooted(identity: LogIdentity, owner: Owner) -> bool:
     return identity.boot_id != owner.boot_id
 
 
-def note_boot(directory: Path, identity: LogIdentity, owner: Owner) -> LogIdentity:
-    """Durably note that the log has been opened in this boot. Raises OSError."""
-    noted = replace(identity, boot_id=owner.boot_id)
-    write_identity(directory, noted)
+def note_opening(directory: Path, identity: LogIdentity, owner: Owner, last: int) -> LogIdentity:
+    """Durably note that the log has been opened in this boot, behind number `last`. Raises OSError."""
+    noted = replace(identity, boot_id=owner.boot_id, opened=last)
+    if noted != identity:
+        write_identity(directory, noted)
     return noted
 
 

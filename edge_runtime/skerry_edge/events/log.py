@@ -35,7 +35,7 @@ import structlog
 
 from skerry_edge.events.clock import HybridClock
 from skerry_edge.events.expiry import Moment
-from skerry_edge.events.identity import LogIdentity, Owner, note_boot, rebooted, write_identity
+from skerry_edge.events.identity import LogIdentity, Owner, note_opening, rebooted, write_identity
 from skerry_edge.events.mark import read_mark
 from skerry_edge.events.record import NewRecord
 from skerry_edge.events.recovery import DamageReport, recover
@@ -81,6 +81,7 @@ class StreamLog:
     ) -> None:
         """Recover the folder, which must be claimed, and go on after its last record. Raises OSError.
 
+        Behind which number it goes on is noted before any record is taken: sync judges by it what the store can have.
         After a reboot the numbers skipped are made durable before the boot is noted: if this start appends nothing, or
         dies here, the next one must not give out the numbers that the power cut may have lost.
         """
@@ -112,11 +113,11 @@ class StreamLog:
             max_bytes=settings.max_bytes,
             segment_bytes=segment_bytes,
         )
-        if after_reboot and self._tail.open_base is not None:
+        if self._tail.open_base is not None or not after_reboot:
             try:
-                self.identity = note_boot(directory, identity, owner)
+                self.identity = note_opening(directory, identity, owner, self._tail.next_seq - 1)
             except OSError as error:
-                _log.warning("boot can't be noted, the next start skips numbers again", error=str(error))
+                _log.warning("that a log was opened can't be noted", stream=self.name, error=str(error))
 
     @property
     def name(self) -> str:

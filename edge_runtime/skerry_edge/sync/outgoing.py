@@ -19,6 +19,7 @@ from skerry_edge.sync.log_source import LogSource, records_in
 from skerry_edge.sync.outbound.gate import Outcome
 from skerry_edge.sync.positions import MAX_RANGES, Range, Sent, cut, parts, without
 from skerry_edge.sync.schedule.plan import Part, Queue, Waiting
+from skerry_edge.sync.sent_notes import SentNotes
 
 # Streams that sync writes itself; the others are inference's.
 OWN = frozenset({ALERTS, TELEMETRY, AGGREGATES})
@@ -89,8 +90,9 @@ class Outgoing:
     def known_end(self) -> int | None:
         """The highest number that the store can have from this node; None until the log was opened in this boot.
 
-        That is the head as it was when it was first seen, or what was sent since. The head of now is no measure: a log
-        whose disk was restored grows past what the store had of it before.
+        That is where the log ended when it was opened, or what was on its way to the store since, by the note on disk.
+        The head of now is no measure: a log whose disk was restored grows past what the store had of it before. Without
+        the note it is the head as it was when sync first saw it.
         """
         return self._known_end
 
@@ -100,7 +102,7 @@ class Outgoing:
         assert self._identity is not None
         return LogName(self._site, self._identity.node, self.stream, self._identity.epoch)
 
-    def look(self, noted: Callable[[str], Sent], at: float) -> bool:
+    def look(self, notes: SentNotes, at: float) -> bool:
         """See which log this is and how far it goes; false if there is none, or none that may leave from here.
 
         Raises RetryError LogUnreadable.
@@ -109,14 +111,16 @@ class Outgoing:
         if identity is None or identity.site != self._site:
             return False
         if self._identity is None or self._identity.epoch != identity.epoch:
-            self.sent, self._head = noted(identity.epoch), FIRST_SEQ - 1
+            self.sent, self._head = notes.of(identity.epoch), FIRST_SEQ - 1
             self.resend, self.again, self._since, self.fenced, self._known_end = [], None, {}, False, None
         self._identity = identity
         head = self.source.head(identity)
         if head is not None:
             self._head = head
             if self._known_end is None and identity.boot_id == self._boot_id:
-                self._known_end = head
+                reach = notes.reach(identity.epoch)
+                self._known_end = head if reach is None or identity.opened is None else max(reach, identity.opened)
+                notes.believe(identity.epoch, self.stream, self._known_end)
         self._segments = self.source.segments(self._head)
         found = self.ranges()
         self._since = {part: self._since.get(part, at) for part in found}
@@ -177,7 +181,7 @@ class Outgoing:
         return Ready(log, fitted, batches)
 
     def sending(self, part: Part, fitted: Fitted) -> None:
-        """It is on its way: if this breaks off, the store may have it."""
+        """It is about to go: if this breaks off, the store may have it."""
         self.again = (part, fitted.cut.range)
         if self._known_end is not None:
             self._known_end = max(self._known_end, fitted.cut.last)

@@ -154,7 +154,7 @@ class Uploader:
             if not item.lock.acquire(blocking=False):
                 continue  # it is being sent
             try:
-                if item.look(self._notes.of, self._scheduler.at):
+                if item.look(self._notes, self._scheduler.at):
                     found[key] = (item, item.queue(policy))
             except SkerryError as error:
                 _log.warning("log passed over", log=key, reason=error.reason, message=str(error))
@@ -217,6 +217,7 @@ class Uploader:
                         item.too_large(ready.fitted)
                         return timedelta()
                     item.sending(command.part, ready.fitted)
+                    self._tell_reach(item, ready)
                     outbox.upload(_key(ready), data)
                     size = len(data)
                     item.done(command.part, ready.fitted)
@@ -240,6 +241,18 @@ class Uploader:
         if stream is None or item.fenced:
             return None
         return item.make(command.part, command.max_bytes, stream, self._passed, datetime.now(UTC))
+
+    def _tell_reach(self, item: Outgoing, ready: Ready) -> None:
+        """Note on disk how far the store may have a log, up to the head at once: few batches need a note of their own.
+
+        A full disk must not keep what would make room on it. Killed then, sync may fence a log that needn't be.
+        """
+        if ready.fitted.cut.last <= (self._notes.reach(ready.log.epoch) or 0):
+            return
+        try:
+            self._notes.will_reach(ready.log.epoch, item.stream, max(item.head, ready.fitted.cut.last))
+        except OSError as error:
+            _log.warning("how far the store may have a log can't be noted", stream=item.stream, error=str(error))
 
     def _put_off(self, item: Outgoing, error: Exception) -> None:
         """Let the other logs go on while something is wrong with this one alone."""

@@ -131,6 +131,25 @@ def test_it_is_still_the_same_log(machine, change):
     assert len(all_records(machine.folder)) == 4
 
 
+@pytest.mark.parametrize("change", [nothing, rebooted])
+def test_it_says_behind_which_number_it_was_opened(machine, change):
+    filled(machine)
+    change(machine)
+    log = machine.start()
+    opened = read_identity(machine.folder).opened
+    assert log.append([record(4), record(5)]) == range(opened + 1, opened + 3)
+    assert read_identity(machine.folder).opened == opened
+
+
+def test_an_identity_of_an_older_version_does_not_say_it(machine):
+    filled(machine)
+    path = machine.folder / "log.json"
+    noted = json.loads(path.read_bytes())
+    del noted["opened"]
+    path.write_text(json.dumps(noted))
+    assert read_identity(machine.folder).opened is None
+
+
 def test_a_log_that_was_never_written_keeps_its_epoch(machine):
     log = machine.start()
     log.close()

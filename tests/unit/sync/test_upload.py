@@ -85,7 +85,7 @@ def test_the_note_says_what_the_store_has(node):
     node.log.append(7)
     node.drain()
     noted = json.loads(node.layout.uploaded.read_bytes())
-    assert noted == {node.log.epoch: {"stream": "predictions", "acked": 7, "ranges": []}}
+    assert noted == {node.log.epoch: {"stream": "predictions", "acked": 7, "ranges": [], "reach": 7}}
 
 
 def test_before_inference_ever_ran_there_is_nothing_to_do(tmp_path):
@@ -502,13 +502,16 @@ def test_requests_to_other_nodes_and_for_what_was_never_sent_change_nothing(node
 # An older state of the disk comes back.
 
 
-def put_back(node):
-    """An older state of the disk, its log opened by inference."""
+def put_back(node, note=None):
+    """An older state of the disk, its log opened by inference; with what sync had noted then, if anything."""
     node.log.close()
     for path in node.log.folder.iterdir():
         if path.suffix == ".seg" and int(path.stem) > 20:
             path.unlink()
-    node.layout.uploaded.unlink()
+    if note is None:
+        node.layout.uploaded.unlink()
+    else:
+        node.layout.uploaded.write_bytes(note)
     reopened = node.open("predictions")
     assert reopened.epoch == node.log.epoch
     return reopened
@@ -535,6 +538,43 @@ def test_a_store_that_knows_more_than_the_disk_fences_the_log(node, grown):
     node.later(100)
     node.drain()
     assert set(fresh.appended) <= set(node.stored)
+
+
+@pytest.mark.parametrize("grown", [2, 100])
+def test_a_log_that_grew_before_it_was_first_looked_at_is_fenced_as_well(node, grown):
+    node.log.append(20)
+    node.drain()
+    note = node.layout.uploaded.read_bytes()
+    node.log.append(30)
+    node.drain()
+    objects = dict(node.outbox.objects)
+    reopened = put_back(node, note)
+    reopened.append(grown)
+    node.restart()
+    node.drain()
+    assert node.outbox.objects == objects, "numbers that the store knows name other records now"
+    assert json.loads(node.layout.fence.read_bytes())["predictions"]["epoch"] == node.log.epoch
+
+
+def test_a_log_that_grows_and_is_sent_is_believed_after_a_restart(node):
+    """Also where nothing was noted of it after it was on its way."""
+    node.log.append(5)
+    node.drain()
+    for _ in range(3):
+        node.log.append(30)
+        with patch.object(node.uploader.notes, "note"):
+            node.drain()
+        node.restart()
+    node.drain()
+    assert not node.layout.fence.exists()
+    assert set(node.stored) == set(node.log.appended)
+
+
+def test_a_note_that_cannot_be_written_keeps_nothing_from_being_sent(node):
+    node.log.append(5)
+    with patch.object(node.uploader.notes, "will_reach", side_effect=OSError(28, "No space left on device")):
+        node.drain()
+    assert node.stored == node.log.appended
 
 
 def test_a_listing_that_cannot_be_judged_yet_is_kept_until_it_can(node):
@@ -594,7 +634,7 @@ class Killer:
             each.stop()
 
 
-@pytest.mark.parametrize("moment", range(1, 11))
+@pytest.mark.parametrize("moment", range(1, 13))
 def test_killed_at_any_moment_of_a_step_it_loses_nothing(tmp_path, moment):
     node = Node(tmp_path, policy=limited(Tier.MODEL_FEEDBACK, bytes_per_hour=1 << 20))
     node.log.append(20)
@@ -694,7 +734,15 @@ def test_whatever_happens_the_union_of_batches_is_the_log(story, listed, hour, s
 @pytest.mark.parametrize("data", [b"", b"{", b"[]", b'{"e": 7}', b'{"e": {"stream": "s", "acked": "x", "ranges": []}}'])
 def test_a_note_that_cannot_be_read_notes_nothing(tmp_path, data):
     (tmp_path / "uploaded.json").write_bytes(data)
-    assert SentNotes(tmp_path / "uploaded.json").of("e").acked == 0
+    notes = SentNotes(tmp_path / "uploaded.json")
+    assert notes.of("e").acked == 0
+    assert notes.reach("e") is None
+
+
+def test_a_note_of_an_older_version_reaches_as_far_as_it_goes(tmp_path):
+    (tmp_path / "uploaded.json").write_bytes(b'{"e": {"stream": "s", "acked": 5, "ranges": [[7, 9]]}}')
+    notes = SentNotes(tmp_path / "uploaded.json")
+    assert (notes.reach("e"), notes.reach("other")) == (9, 0)
 
 
 def test_a_batch_that_the_store_refuses_is_the_streams_own_trouble(node):

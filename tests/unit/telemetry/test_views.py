@@ -6,7 +6,7 @@ import pytest
 
 from skerry_core.batch.codec import encode
 from skerry_core.batch.contents import Batch, LogName, Row
-from skerry_core.batch.key import batch_key, upload_mark
+from skerry_core.batch.key import batch_key
 from skerry_core.errors import UserMustActError
 from skerry_operator.ingest import telemetry_views
 from skerry_operator.ingest.lake import Lake
