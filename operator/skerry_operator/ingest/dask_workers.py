@@ -18,6 +18,7 @@ from skerry_operator.ingest.part import Part, PartResult, work
 # A share that takes longer hangs: it's given up, and everything is planned again.
 _LONGEST_SECONDS = 600.0
 _CLOSING_SECONDS = 5.0
+_ANSWER_SECONDS = 30.0
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
@@ -33,7 +34,12 @@ class DaskWorkers:
 
     def shares(self) -> int:
         with self._trouble() as client:
-            count = len(client.scheduler_info(n_workers=-1)["workers"])
+            # Not `client.scheduler_info`: it gives out a field that a timer of the client's fills without workers, and
+            # on a busy machine the timer comes in between.
+            assert client.scheduler is not None
+            asked = client.scheduler.identity
+            found = client.sync(asked, n_workers=-1, callback_timeout=_ANSWER_SECONDS)  # type: ignore[no-untyped-call]
+            count = len(found["workers"])
         if not count:
             raise WaitError("DaskUnavailable", f"the Dask scheduler {self._scheduler} has no workers: start some")
         return count

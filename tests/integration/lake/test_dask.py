@@ -4,12 +4,30 @@ import os
 import signal
 
 import pytest
+from distributed import Client
 
+from skerry_operator.ingest.dask_workers import DaskWorkers
 from tests.cluster.lab.waiting import wait_for
 from tests.integration.lake.dask_cluster import cluster
 from tests.integration.lake.feed import Feed, has_all
 from tests.integration.lake.process import IngestProcess, running
 from tests.integration.lake.test_kills import one_pass
+
+
+def test_workers_are_counted_whatever_the_clients_timer_does_meanwhile(tmp_path, monkeypatch):
+    """It asks for the scheduler without its workers, every two seconds, and may do so between question and answer."""
+    ask = Client._update_scheduler_info
+
+    async def as_the_timer_may(client, n_workers=0):
+        await ask(client, n_workers=n_workers)
+        await ask(client)
+
+    monkeypatch.setattr(Client, "_update_scheduler_info", as_the_timer_may)
+    with cluster(tmp_path, 1) as (address, _, joined):
+        wait_for("the worker is there", joined, seconds=60, log=tmp_path / "scheduler.log")
+        workers = DaskWorkers(address)
+        assert workers.shares() == 1
+        workers.close()
 
 
 @pytest.mark.long
