@@ -78,7 +78,8 @@ class Statistic(StrEnum):
 
 PREDICTIONS, ROLLBACKS, DEAD_LETTER, CONSENT = "predictions", "rollbacks", "dead-letter", "consent"
 ALERTS, TELEMETRY, AGGREGATES, LABELS, DRIFT = "alerts", "telemetry", "aggregates", "labels", "drift"
-BUILT_IN = (PREDICTIONS, ROLLBACKS, DRIFT, DEAD_LETTER, CONSENT, ALERTS, TELEMETRY, AGGREGATES, LABELS)
+ROLLUPS = "rollups"
+BUILT_IN = (PREDICTIONS, ROLLBACKS, DRIFT, DEAD_LETTER, CONSENT, ALERTS, TELEMETRY, AGGREGATES, LABELS, ROLLUPS)
 """Streams that every site has: Skerry writes them, but for `consent` and `labels`, which producers write."""
 
 _NEEDS_TIER = Rule(
@@ -94,6 +95,14 @@ _NOT_INGESTED = Rule(
     " || has(self.dedupWindow) || has(self.maxRate) || has(self.maxBody))",
     "of Skerry's own streams only consent and labels take events in: leave mqttTopics, dedupWindow, maxRate and maxBody"
     " out",
+)
+_NOT_ROLLED_UP = Rule(
+    f"!(self.name in {[name for name in BUILT_IN if name not in (PREDICTIONS, LABELS)]}) || !has(self.rollupWindow)",
+    "of Skerry's own streams only predictions and labels are rolled up: leave rollupWindow out",
+)
+_ROLLUP_LENGTH = Rule(
+    "duration(self) >= duration('1m') && duration(self) <= duration('168h')",
+    "must be at least 1m and at most 168h",
 )
 _WINDOW_LENGTH = Rule(
     "duration(self) > duration('0s') && duration(self) <= duration('168h')",
@@ -149,12 +158,14 @@ class StreamSettings(ApiModel):
     """Events a second that a node takes in; more are refused with 429. No limit unless set."""
     max_body: BodyBytes | None = None
     """Greatest size of one event. Default: 64Ki."""
+    rollup_window: Annotated[Duration | None, Field(json_schema_extra=rules(_ROLLUP_LENGTH))] = None
+    """Length of windows of event time whose statistics leave by the stream `rollups`, sampled or not; none if unset."""
 
 
 class Stream(StreamSettings):
     """One stream of events: a log of its own on each node. One of Skerry's own is named to change how it is kept."""
 
-    model_config = ConfigDict(json_schema_extra=rules(_NEEDS_TIER, _FIXED, _NOT_INGESTED))
+    model_config = ConfigDict(json_schema_extra=rules(_NEEDS_TIER, _FIXED, _NOT_INGESTED, _NOT_ROLLED_UP))
 
 
 class Window(ApiModel):

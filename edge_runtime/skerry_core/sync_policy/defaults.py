@@ -12,6 +12,7 @@ from skerry_api.v1alpha1.syncpolicy import (
     LABELS,
     PREDICTIONS,
     ROLLBACKS,
+    ROLLUPS,
     TELEMETRY,
     OnMetered,
     Statistic,
@@ -69,6 +70,7 @@ _BUILT_IN = {
     TELEMETRY: (Tier.CRITICAL_TELEMETRY, 64 * _MIB),
     AGGREGATES: (Tier.MODEL_FEEDBACK, 64 * _MIB),
     LABELS: (Tier.LABELLED_EXAMPLES, 256 * _MIB),
+    ROLLUPS: (Tier.MODEL_FEEDBACK, 256 * _MIB),
 }
 BUILT_IN_STREAMS = {name: _built_in(name, *_BUILT_IN[name]) for name in BUILT_IN}
 """The streams of every site, by name, as they are unless its policy says otherwise."""

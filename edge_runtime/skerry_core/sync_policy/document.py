@@ -22,6 +22,7 @@ class StreamPolicy(ApiModel):
     `max_age` and `max_bytes` bound what a node keeps; `dedup_window` is how long a producer's id is remembered;
     `sampling` is the share of entities, by a hash of each, whose events leave the site; `max_rate` is in events a
     second, taken in by one node; `max_body` bounds one event. `data_class` None: no rule of consent or privacy holds.
+    `rollup_window` is how much of event time each of its rollups is of; None: there are none.
     """
 
     name: Name
@@ -34,6 +35,7 @@ class StreamPolicy(ApiModel):
     sampling: Fraction
     max_rate: Annotated[float, Field(gt=0)] | None = None
     max_body: Bytes
+    rollup_window: Duration | None = None
 
 
 class Window(ApiModel):

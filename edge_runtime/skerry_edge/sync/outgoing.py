@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from skerry_api.v1alpha1.syncpolicy import AGGREGATES, ALERTS, TELEMETRY
+from skerry_api.v1alpha1.syncpolicy import AGGREGATES, ALERTS, ROLLUPS, TELEMETRY
 from skerry_core.batch.codec import encode
 from skerry_core.batch.contents import Absent, AbsentReason, LogName, Row
 from skerry_core.errors import RetryError
@@ -22,7 +22,7 @@ from skerry_edge.sync.schedule.plan import Part, Queue, Waiting
 from skerry_edge.sync.sent_notes import SentNotes
 
 # Streams that sync writes itself; the others are inference's.
-OWN = frozenset({ALERTS, TELEMETRY, AGGREGATES})
+OWN = frozenset({ALERTS, TELEMETRY, AGGREGATES, ROLLUPS})
 URGENT = frozenset({ALERTS})
 
 # A batch: rows, bytes of their bodies, and numbers looked at for them (most may be sampled away). Four times

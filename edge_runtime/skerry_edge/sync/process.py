@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from skerry_api.kinds import ASSIGNMENT_NAME, GRANT_KEY, GRANT_SECRET
 from skerry_api.v1alpha1.runtimenode import DiskUsage
 from skerry_api.v1alpha1.siteassignment import SiteAssignmentStatus
-from skerry_api.v1alpha1.syncpolicy import AGGREGATES, ALERTS
+from skerry_api.v1alpha1.syncpolicy import AGGREGATES, ALERTS, ROLLUPS
 from skerry_core.errors import RetryError, WaitError
 from skerry_core.sync_policy.defaults import BUILT_IN_STREAMS
 from skerry_core.sync_policy.document import SyncPolicyDocument
@@ -45,6 +45,7 @@ from skerry_edge.sync.node_reporter import NodeReporter
 from skerry_edge.sync.outbound.aggregates.derivation import Aggregates
 from skerry_edge.sync.outbound.deriving import DerivingLoop
 from skerry_edge.sync.outbound.outbound import Outbound
+from skerry_edge.sync.outbound.rollups.loop import Destination, RollupLoop
 from skerry_edge.sync.policy_keeper import PolicyKeeper
 from skerry_edge.sync.report import Cause, Facts
 from skerry_edge.sync.resend import Resends
@@ -181,7 +182,7 @@ class Sync:
             self._registry,
         )
 
-    def _make_deriving(self) -> dict[str, DerivingLoop[Any]]:
+    def _make_deriving(self) -> dict[str, DerivingLoop[Any] | RollupLoop]:
         """The loops that follow logs and write what they make of them to logs of sync's own, by name."""
         notes, roots = self._layout.grant.parent, (self._layout.log, self._layout.own_log)
         alerts = DerivingLoop(
@@ -194,9 +195,19 @@ class Sync:
             self._outbound,
             self._open_log(AGGREGATES),
         )
+        rollups = RollupLoop(notes / "rollups.note", roots, self._outbound, self._rollups_log(), self._registry)
         self._policy.tell(alerts.adopt)
         self._policy.tell(aggregates.adopt)
-        return {"alerts": alerts, "aggregates": aggregates}
+        self._policy.tell(rollups.adopt)
+        return {"alerts": alerts, "aggregates": aggregates, "rollups": rollups}
+
+    def _rollups_log(self) -> Destination:
+        log = self._open_log(ROLLUPS)
+        return Destination(
+            log,
+            lambda matches: self._logs.redact(ROLLUPS, matches),
+            lambda: self._uploader.notes.of(log.epoch),
+        )
 
     def _open_log(self, name: str) -> StreamLog:
         """Open a log of sync's own; its limits follow the policy."""

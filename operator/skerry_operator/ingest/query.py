@@ -20,6 +20,7 @@ from pyarrow import fs
 from skerry_core.errors import UserMustActError
 from skerry_core.store.key_folder import KeyFolder
 from skerry_operator.ingest.lake import Lake, delta_errors
+from skerry_operator.ingest.rollup_functions import define
 from skerry_operator.ingest.schema import ABSENT, GAPS, PARTITION, stream_schema
 from skerry_operator.ingest.views import NO_EVENTS, VIEWS, View, table_name
 
@@ -46,6 +47,7 @@ class LakeQuery:
             }
         )
         self._connection.execute("SET TimeZone = 'UTC'")
+        define(self._connection)
         self.schemas: dict[str, pa.Schema] = {}
         names = lake.names()
         for name in names:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from skerry_core.batch.flags import Flags
-from skerry_operator.ingest import answer_views, label_views, telemetry_views
+from skerry_operator.ingest import answer_views, label_views, rollup_views, telemetry_views
 
 # What every stream's table has, in the order in which the view `events` shows it.
 _EVENT = "site, node, epoch, seq, hlc, time, received, ingested, flags, type, source, subject, id, set_aside, body"
@@ -139,6 +139,16 @@ VIEWS = (
         label_views.labelled_predictions,
     ),
     View("accuracy", "Per model version: how accurate it is by its labels, beside its champion.", label_views.accuracy),
+    View(
+        "rollups_by_stream",
+        "Per stream, field and window of event time: statistics of all sites' events together, whatever was sampled.",
+        rollup_views.rollups_by_stream,
+    ),
+    View(
+        "rollups_by_model",
+        "Per release, variant, outcome and window: how many predictions, their latency, and what they decided.",
+        rollup_views.rollups_by_model,
+    ),
     View("answers", "Every prediction with what it was made of, and what marks it as bad.", answer_views.answers),
     View(
         "bad_answers",

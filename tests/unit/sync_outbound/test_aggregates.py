@@ -1,26 +1,19 @@
 """Statistics instead of values: windows, how few records tell nothing, and each told once whatever dies."""
 
-import json
 import math
 from copy import deepcopy
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import partial
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from prometheus_client import CollectorRegistry
 
 from skerry_api.v1alpha1.syncpolicy import AGGREGATES, Consent, Statistic
 from skerry_core.batch.contents import LogName
 from skerry_core.errors import RetryError
 from skerry_core.sync_policy.defaults import DEFAULT_POLICY
 from skerry_core.sync_policy.document import Aggregate, DataClassPolicy, Rule
-from skerry_edge.events.identity import Owner
-from skerry_edge.events.logs import EventLogs
-from skerry_edge.events.reader import LogReader
-from skerry_edge.events.record import NewRecord
-from skerry_edge.events.settings import StreamSettings
 from skerry_edge.sync.outbound.aggregates import derivation
 from skerry_edge.sync.outbound.aggregates.derivation import Aggregates
 from skerry_edge.sync.outbound.aggregates.windows import (
@@ -34,14 +27,13 @@ from skerry_edge.sync.outbound.aggregates.windows import (
     close,
     fold,
     statistics,
-    without,
 )
-from skerry_edge.sync.outbound.deriving import NOTE_EVERY, PERIOD, DerivingLoop
-from skerry_edge.sync.outbound.outbound import Outbound
-from tests.unit.sync_outbound.columns import data_class, event, stream
+from skerry_edge.sync.outbound.deriving import NOTE_EVERY, DerivingLoop
+from skerry_edge.sync.outbound.parts import without
+from tests.unit.sync_outbound.columns import data_class, stream
+from tests.unit.sync_outbound.nodes import DerivingNode
 from tests.unit.sync_outbound.test_consent import granted, withdrawn
 
-NOW = datetime(2026, 12, 1, tzinfo=UTC)
 MINUTE_US = 60_000_000
 ALL = tuple(Statistic)
 LOG = LogName("site", "node", "readings", "e")
@@ -151,13 +143,10 @@ def test_a_window_that_is_opened_again_is_another():
 # --- over real logs
 
 
-class Node:
+class Node(DerivingNode):
+    stream = AGGREGATES
+
     def __init__(self, root, minimum=3, consent=Consent.NOT_NEEDED):
-        self.root = root
-        self.now = NOW
-        self.ours = EventLogs(root / "inference", Owner("site", "node", "boot"))
-        self.syncs = EventLogs(root / "sync", Owner("site", "node", "boot"))
-        self.log = self.syncs.open(StreamSettings(AGGREGATES, 1, timedelta(days=30), 1 << 30))
         aggregate = Aggregate(window=timedelta(minutes=1), min_count=minimum, statistics=ALL)
         rule = Rule(path="v", action="Aggregate", aggregate=aggregate)
         rules = (
@@ -165,22 +154,18 @@ class Node:
             rule,
             rule.model_copy(update={"path": "w.*"}),
         )
-        self.document = DEFAULT_POLICY.model_copy(
-            update={
-                "streams": (*DEFAULT_POLICY.streams, stream(data_class="personal"), stream("plain")),
-                "data_classes": (data_class(*rules, consent=consent),),
-            }
+        super().__init__(
+            root,
+            DEFAULT_POLICY.model_copy(
+                update={
+                    "streams": (*DEFAULT_POLICY.streams, stream(data_class="personal"), stream("plain")),
+                    "data_classes": (data_class(*rules, consent=consent),),
+                }
+            ),
         )
-        self.start()
 
-    def start(self):
-        self.registry = CollectorRegistry()
-        self.outbound = Outbound(
-            self.root, self.root / "site-salt", self.root / "inference" / "consent", self.registry, lambda: 10**9
-        )
-        self.outbound.adopt(self.document)
-        roots = (self.root / "inference", self.root / "sync")
-        self.loop = DerivingLoop(
+    def deriving(self, roots):
+        return DerivingLoop(
             Aggregates(self.outbound.rules, lambda: self.outbound.consents(self.now), self.registry),
             self.root / "aggregates.json",
             roots,
@@ -188,26 +173,6 @@ class Node:
             self.log,
             lambda: self.now,
         )
-        self.loop.adopt(self.document)
-
-    def append(self, *data, subject=None, name="readings"):
-        log = self.ours.open(StreamSettings(name, 2, timedelta(days=30), 1 << 30))
-        micros = int(self.now.timestamp() * 1_000_000)
-        log.append([NewRecord(one if isinstance(one, bytes) else event(one, subject), micros, micros) for one in data])
-
-    def pass_time(self, **time):
-        self.now += timedelta(**time)
-        while self.loop.step() < PERIOD:
-            pass
-
-    @property
-    def told(self):
-        batches = LogReader(self.log.directory).read(1, 1000)
-        return [json.loads(record.body)["data"] for batch in batches for record in batch.records()]
-
-    def close(self):
-        self.ours.close()
-        self.syncs.close()
 
 
 @pytest.fixture

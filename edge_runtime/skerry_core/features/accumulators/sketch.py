@@ -77,6 +77,12 @@ def quantile(value: Value, q: float) -> float:
     raise AssertionError("a rank is below the count")
 
 
+def buckets(value: Value) -> list[tuple[float, int]]:
+    """Each bucket in order: a value within 1 % of all in it, unless buckets had to be taken together; and its count."""
+    halved, counts = value
+    return [(_representative(bucket, halved), counts[bucket]) for bucket in sorted(counts)]
+
+
 def _bounded(halved: int, counts: Counts) -> Value:
     while len(counts) > MAX_BUCKETS:
         counts = _halve(counts, 1)

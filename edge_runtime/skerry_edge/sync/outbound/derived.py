@@ -19,6 +19,14 @@ class _Identity(msgspec.Struct):
 _decode = msgspec.json.Decoder(_Identity).decode
 
 
+def id_of(body: bytes) -> str | None:
+    """A derived record's id; None of what none of us wrote."""
+    try:
+        return _decode(body).id
+    except ValueError:
+        return None
+
+
 class DerivedLog:
     """Appends what isn't there yet. Used by one thread, the only one that appends to the log.
 
@@ -37,6 +45,10 @@ class DerivedLog:
         """Where the log ends."""
         return Place(self._log.epoch, self._end)
 
+    def holds(self, identity: str) -> bool:
+        """Whether a record of this id was there at the start, behind `since`."""
+        return identity in self._there
+
     def append(self, records: Sequence[tuple[str, NewRecord]]) -> int:
         """Append records, given with their ids, durably; how many weren't there. Raises as StreamLog.append does."""
         fresh = [record for identity, record in records if identity not in self._there]
@@ -49,8 +61,7 @@ class DerivedLog:
         while batches := reader.read(self._end + 1, _READ):
             for batch in batches:
                 for record in batch.records():
-                    try:
-                        yield _decode(record.body).id
-                    except ValueError:
-                        continue  # not written by us: another id will hardly be the same
+                    identity = id_of(record.body)
+                    if identity is not None:
+                        yield identity
             self._end = batches[-1].last

@@ -55,6 +55,7 @@ def _stream(stream: Stream | StreamSettings) -> StreamSettings:
         sampling=defaults.SAMPLING if stream.sampling is None else stream.sampling,
         max_rate=stream.max_rate,
         max_body=stream.max_body or defaults.MAX_BODY,
+        rollup_window=stream.rollup_window,
     )
 
 

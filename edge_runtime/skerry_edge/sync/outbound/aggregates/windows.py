@@ -143,22 +143,6 @@ def statistics(sums: Sums, wanted: Iterable[Statistic]) -> Mapping[str, int | fl
     return {statistic.value.lower(): values[statistic] for statistic in wanted if _tellable(values[statistic])}
 
 
-def without(windows: Iterable[Window], covered: Callable[[str, int], bool]) -> tuple[Window, ...]:
-    """Windows without the parts of entities that don't consent any more, or consented anew since.
-
-    `covered` tells whether an entity's record of a hybrid logical time may be used. A window that nothing is left of
-    is none.
-    """
-    kept = []
-    for window in windows:
-        parts = {entity: part for entity, part in window.parts.items() if covered(entity, part.since)}
-        if len(parts) == len(window.parts):
-            kept.append(window)
-        elif parts:
-            kept.append(replace(window, parts=parts))
-    return tuple(kept)
-
-
 @dataclass(frozen=True)
 class Folded:
     """Windows after further records, and how many numbers were left out for want of room."""

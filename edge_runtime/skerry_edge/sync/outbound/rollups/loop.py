@@ -1,0 +1,366 @@
+"""Follows the streams that are rolled up, and writes each window that is over to the log `rollups`, once.
+
+What was read, the open windows and those that are over are noted in one write before any of the latter is appended. So
+wherever the process dies, each record is in exactly one window, and each window is appended once: what may be there
+already is found by its id.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter
+
+from skerry_api.v1alpha1.syncpolicy import ROLLUPS, Consent
+from skerry_core.batch.contents import Row
+from skerry_core.batch.flags import Flags
+from skerry_core.errors import SkerryError
+from skerry_core.rollups.series import observed
+from skerry_core.sync_policy.document import DataClassPolicy, StreamPolicy, SyncPolicyDocument
+from skerry_edge.events.follow import Place, Stretch
+from skerry_edge.events.log import StreamLog
+from skerry_edge.events.record import MAX_BODY, NewRecord
+from skerry_edge.events.settings import LogFullError
+from skerry_edge.sync.outbound.age import microseconds
+from skerry_edge.sync.outbound.consent import Consents, entity_key
+from skerry_edge.sync.outbound.derived import DerivedLog, id_of
+from skerry_edge.sync.outbound.entity import entity_of
+from skerry_edge.sync.outbound.outbound import Outbound
+from skerry_edge.sync.outbound.parts import without
+from skerry_edge.sync.outbound.path import Tally
+from skerry_edge.sync.outbound.rollups.note import FORMAT, Note, StreamNote, read_note, write_note
+from skerry_edge.sync.outbound.rollups.told import Told
+from skerry_edge.sync.outbound.rollups.unsent import entry_of, taken_back, waiting
+from skerry_edge.sync.outbound.rollups.windows import Key, Opened, Values, Window, close, fold
+from skerry_edge.sync.outbound.rules import Rules
+from skerry_edge.sync.outbound.tails import Tails
+from skerry_edge.sync.positions import Sent
+
+PERIOD = timedelta(seconds=1)
+# How far it is gets noted this often, and whenever a window is over; what came later is read again after a start.
+NOTE_EVERY = timedelta(seconds=60)
+# Of open windows of all streams, in memory and in the file; with more, a stream's are told before they are over.
+MAX_BYTES = 4 << 20
+# Records of one stream in one step, so that none keeps the others waiting; bytes of bodies that are taken apart at
+# once, since numbers take twenty times as much in memory; and windows in one append.
+_READ = 256
+_PART_BYTES = 1 << 19
+_APPEND = 64
+
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class Destination:
+    """The log `rollups`: `redact` takes out the bodies that match, as EventLogs does; `sent` is what the store has."""
+
+    log: StreamLog
+    redact: Callable[[Callable[[bytes], bool]], int]
+    sent: Callable[[], Sent]
+
+
+@dataclass(frozen=True)
+class _Class:
+    """What holds for a stream's records: its data class if that needs consent, its rules, and what stands for them."""
+
+    consent: str
+    rules: Rules | None
+    stamp: str
+
+
+@dataclass
+class _Stream:
+    """One stream's windows; `consents` are those by which they were looked through last."""
+
+    rules: str
+    consent: str
+    opened: Opened = field(default_factory=Opened)
+    windows: Mapping[Key, Window] = field(default_factory=dict)
+    over: tuple[Window, ...] = ()
+    consents: Consents | None = None
+
+    @property
+    def size(self) -> int:
+        return sum(window.size for window in (*self.windows.values(), *self.over))
+
+
+def _parts(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
+    """Rows by no more bytes than may be taken apart at once; one at least."""
+    part: list[Row] = []
+    size = 0
+    for row in rows:
+        if part and size + len(row.body) > _PART_BYTES:
+            yield part
+            part, size = [], 0
+        part.append(row)
+        size += len(row.body)
+    if part:
+        yield part
+
+
+class RollupLoop:
+    """A loop's `step`, and what its process tells it. `adopt` and `held` may be called by other threads."""
+
+    def __init__(
+        self,
+        note: Path,
+        roots: Sequence[Path],
+        outbound: Outbound,
+        to: Destination,
+        registry: CollectorRegistry,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        """`note` is this loop's own file, `roots` hold the streams' logs. Raises OSError."""
+        self._path = note
+        self._outbound = outbound
+        self._log, self._to = to.log, to
+        self._clock = clock
+        noted = self._noted()
+        self._tails = Tails(roots, noted.places)
+        self._derived = DerivedLog(to.log, noted.end)
+        self._unsent = noted.unsent
+        self._consents: Consents | None = None
+        self._streams = {name: self._taken_up(name, each, noted.end.seq) for name, each in noted.streams.items()}
+        self._held = {**noted.places, ROLLUPS: noted.end}
+        self._offered: SyncPolicyDocument | None = None
+        self._followed: Sequence[StreamPolicy] = ()
+        self._classes: Mapping[str, _Class] = {}
+        self._dirty = self._urgent = False
+        self._written_at: datetime | None = None
+        self._outcomes = Counter(
+            "skerry_sync_rollups_total",
+            "Windows of rollups, by stream and outcome: Told, or TooLarge or NoRoom for a record.",
+            ["stream", "outcome"],
+            registry=registry,
+        )
+        self._withdrawn = Counter(
+            "skerry_sync_rollups_withdrawn_total",
+            "Records of rollups taken back before they left, since an entity in them withdrew its consent.",
+            registry=registry,
+        )
+        self._left_out = Counter(
+            "skerry_sync_rollups_left_out_total",
+            "Values that are in no rollup: of no kind that can be told of, of too many fields, or of too many windows.",
+            ["stream"],
+            registry=registry,
+        )
+
+    def adopt(self, document: SyncPolicyDocument) -> None:
+        """Go by this policy from the next step on; a stream that wasn't followed before is from what it holds then."""
+        self._offered = document
+
+    def held(self) -> dict[str, Place]:
+        """By stream, `rollups` too, up to where its log is no longer needed; segments behind that must stay."""
+        return dict(self._held)
+
+    def step(self) -> timedelta:
+        """Take what the streams have, and tell what is over; the pause until the next step.
+
+        A stream that can't be read or judged keeps no other waiting; its error is raised in the end.
+        """
+        now = self._clock()
+        self._take_policy(now)
+        failures: list[SkerryError | OSError] = []
+        more = False
+        for stream in self._followed:
+            try:
+                more = self._take(stream, now) or more
+            except (SkerryError, OSError) as error:
+                failures.append(error)
+        try:
+            self._take_back(now)
+        except (SkerryError, OSError) as error:
+            failures.append(error)
+        self._write(now)
+        for name in [name for name, held in self._streams.items() if held.over]:
+            try:
+                self._tell(name, now)
+            except (SkerryError, OSError) as error:
+                failures.append(error)
+        if failures:
+            raise failures[-1]
+        return timedelta() if more else PERIOD
+
+    def _take_policy(self, now: datetime) -> None:
+        document, self._offered = self._offered, None
+        if document is None:
+            return
+        try:
+            followed = [stream for stream in document.streams if stream.rollup_window is not None]
+            self._tails.follow(stream.name for stream in followed)
+        except OSError:
+            self._offered = self._offered or document
+            raise
+        self._followed = followed
+        classes = {policy.name: self._class(policy) for policy in document.data_classes}
+        self._classes = {
+            stream.name: _Class("", None, "") if stream.data_class is None else classes[stream.data_class]
+            for stream in followed
+        }
+        # What was taken by other rules, or by none, is told no more.
+        self._streams = {
+            name: held
+            for name, held in self._streams.items()
+            if name in self._classes and held.rules == self._classes[name].stamp
+        }
+        # At once: a stream that isn't in the file would be followed from its end after a start.
+        self._dirty = self._urgent = True
+        self._write(now)
+
+    def _class(self, policy: DataClassPolicy) -> _Class:
+        rules = self._outbound.rules(policy)
+        return _Class(
+            policy.name if policy.consent is Consent.REQUIRED else "",
+            rules if rules.needed else None,
+            hashlib.sha256(policy.model_dump_json().encode()).hexdigest(),
+        )
+
+    def _take(self, stream: StreamPolicy, now: datetime) -> bool:
+        """Whether there may be more of a stream right now."""
+        name, until = stream.name, microseconds(now)
+        held = self._streams.get(name) or _Stream(self._classes[name].stamp, self._classes[name].consent)
+        self._consented(held, now)
+        stretch = self._tails.read(name, _READ)
+        if stretch is not None:
+            self._fold(stream, held, stretch, now)
+            self._tails.move(name, stretch.place)
+            self._streams[name], self._dirty = held, True
+            until = int(stretch.batches[-1].received[-1]) if stretch.batches else until
+        over, left = close(held.windows.values(), until)
+        if sum(each.size for each in self._streams.values()) > MAX_BYTES:
+            over, left = tuple(held.windows.values()), ()
+        if over:
+            held.windows, held.over = {window.key: window for window in left}, (*held.over, *over)
+            self._urgent = True
+        return stretch is not None
+
+    def _fold(self, stream: StreamPolicy, held: _Stream, stretch: Stretch, now: datetime) -> None:
+        assert stream.rollup_window is not None
+        rows = self._outbound.admitted(stream, stretch.batches, now) if stretch.batches else ()
+        width = stream.rollup_window // timedelta(microseconds=1)
+        windows, opened, left_out = held.windows, held.opened, 0
+        for part in _parts(rows):
+            values = list(self._values(stream.name, part))
+            folded = fold(windows, opened, stretch.identity.epoch, (each for each, _ in values), width)
+            windows, opened = folded.windows, folded.opened
+            left_out += folded.left_out + sum(count for _, count in values)
+        held.windows, held.opened = windows, opened
+        if left_out:
+            self._left_out.labels(stream.name).inc(left_out)
+
+    def _values(self, stream: str, rows: Sequence[Row]) -> Iterator[tuple[Values, int]]:
+        """What records say, once the rules have acted; and how many of their fields are left out."""
+        kind = self._classes[stream]
+        for row in rows:
+            body = row.body if kind.rules is None else kind.rules.apply(row.body, Tally())
+            found = observed(stream, body or b"")
+            if not found.values and not found.left_out:
+                continue
+            entity = entity_key(entity_of(row.body) or "") if kind.consent else ""
+            # A time that can't be right says nothing of when it was.
+            time = row.received if row.flags & Flags.TIME_SKEWED else row.time
+            yield Values(row.seq, time, row.received, found.values, row.hlc, entity), found.left_out
+
+    def _consented(self, held: _Stream, now: datetime) -> None:
+        """Leave of a stream's windows what there is consent for now. Raises RetryError ConsentUnreadable."""
+        consents = self._outbound.consents(now) if held.consent else None
+        if consents is None or consents is held.consents:
+            return
+
+        def covered(entity: str, hlc: int) -> bool:
+            return consents.covers(entity, held.consent, hlc)
+
+        windows = {window.key: window for window in without(held.windows.values(), covered)}
+        over = without(held.over, covered)
+        if windows != held.windows or over != held.over:
+            held.windows, held.over = windows, over
+            self._dirty = self._urgent = True
+        held.consents = consents
+
+    def _tell(self, name: str, now: datetime) -> None:
+        """Append what is over. Where there is no room it is lost, and counted: a rollup must hold up no stream."""
+        held, at = self._streams[name], microseconds(now)
+        self._consented(held, now)
+        while held.over:
+            told = [self._told_of(name, window) for window in held.over[:_APPEND]]
+            made = [(each.id, each.record(at)) for each in told]
+            fitting = [(key, record) for key, record in made if len(record.body) <= MAX_BODY]
+            after = self._derived.end.seq
+            try:
+                self._append(fitting)
+                outcome = "Told"
+                self._remember(held.consent, after, told)
+            except LogFullError as error:
+                _log.warning("rollups find no room", stream=name, windows=len(fitting), error=str(error))
+                outcome = "NoRoom"
+            held.over, self._dirty = held.over[_APPEND:], True
+            self._outcomes.labels(name, outcome).inc(len(fitting))
+            self._outcomes.labels(name, "TooLarge").inc(len(made) - len(fitting))
+
+    def _taken_up(self, name: str, noted: StreamNote, since: int) -> _Stream:
+        """What was noted of a stream; what of it is in the log behind number `since` has been told."""
+        windows = {window.key: window for window in noted.windows}
+        told = [self._told_of(name, window) for window in noted.over]
+        self._remember(noted.consent, since, [each for each in told if self._derived.holds(each.id)])
+        # At once: the next note is of a later end, behind which they wouldn't be found.
+        over = tuple(each.window for each in told if not self._derived.holds(each.id))
+        return _Stream(noted.rules, noted.consent, noted.opened, windows, over)
+
+    def _told_of(self, stream: str, window: Window) -> Told:
+        return Told(self._log.identity.site, self._log.identity.node, stream, window)
+
+    def _append(self, records: Sequence[tuple[str, NewRecord]]) -> None:
+        if records:
+            self._derived.append(records)
+
+    def _remember(self, consent: str, after: int, told: Sequence[Told]) -> None:
+        if consent and told:
+            self._unsent = (*self._unsent, entry_of(consent, after, self._derived.end.seq, told))
+
+    def _take_back(self, now: datetime) -> None:
+        """Take out what hasn't left the node of those who have withdrawn since it was told. Raises as `step` does."""
+        if not self._unsent:
+            return
+        kept = waiting(self._unsent, self._to.sent())
+        consents = self._outbound.consents(now)
+        if consents is not self._consents or len(kept) != len(self._unsent):
+            gone, kept = taken_back(kept, consents.covers)
+            ids = frozenset(identity for entry in gone for identity in entry.ids)
+            if ids:
+                count = self._to.redact(lambda body: id_of(body) in ids)
+                self._withdrawn.inc(count)
+                self._urgent = True
+        self._dirty = self._dirty or kept != self._unsent
+        self._unsent, self._consents = kept, consents
+
+    def _write(self, now: datetime) -> None:
+        due = self._written_at is None or not timedelta() <= now - self._written_at < NOTE_EVERY
+        if not self._urgent and not (self._dirty and due):
+            return
+        places, end = self._tails.places, self._derived.end
+        streams = {
+            name: StreamNote(held.rules, held.consent, held.opened, tuple(held.windows.values()), held.over)
+            for name, held in self._streams.items()
+        }
+        write_note(self._path, Note(FORMAT, places, end, streams, self._unsent))
+        self._held = {**places, ROLLUPS: end}
+        self._dirty, self._urgent, self._written_at = False, False, now
+
+    def _noted(self) -> Note:
+        """What the file says. Windows are told twice for nobody's sake: where it isn't certain, they aren't told."""
+        nothing = Note(FORMAT, {}, Place(), {})
+        try:
+            noted = read_note(self._path)
+        except FileNotFoundError:
+            return nothing
+        except ValueError as error:
+            _log.warning("open windows of rollups are lost", reason="NoteLost", error=str(error))
+            return nothing
+        if noted.end.epoch != self._log.epoch:
+            # The log was set aside: storage was lost, copied or put back, and may have been told of these already.
+            _log.warning("open windows of rollups are let go", reason="LogSetAside", epoch=noted.end.epoch)
+            return Note(FORMAT, noted.places, noted.end, {})
+        return noted

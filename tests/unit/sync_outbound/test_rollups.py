@@ -1,0 +1,517 @@
+"""Rollups on a node: windows, consent, and each record in exactly one window that is told once, whatever dies."""
+
+import base64
+import json
+from collections import defaultdict
+from datetime import UTC, datetime, timedelta
+from functools import reduce
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from skerry_api.v1alpha1.syncpolicy import PREDICTIONS, ROLLUPS, Consent
+from skerry_core.batch.flags import Flags
+from skerry_core.rollups.series import Series
+from skerry_core.rollups.state import Shape, ValueKind, decode, encode, gather, merge
+from skerry_core.sync_policy.defaults import DEFAULT_POLICY
+from skerry_core.sync_policy.document import Rule
+from skerry_edge.events.settings import LogFailedError, StreamSettings
+from skerry_edge.sync.outbound.rollups import loop as loop_module
+from skerry_edge.sync.outbound.rollups import windows as windows_module
+from skerry_edge.sync.outbound.rollups.loop import NOTE_EVERY, Destination, RollupLoop
+from skerry_edge.sync.outbound.rollups.told import Told
+from skerry_edge.sync.outbound.rollups.unsent import Entry, taken_back, waiting
+from skerry_edge.sync.outbound.rollups.windows import GRACE, Opened, Values, close, fold
+from skerry_edge.sync.positions import Sent
+from tests.unit.sync_outbound.columns import data_class, stream
+from tests.unit.sync_outbound.nodes import NOW, DerivingNode, micros
+from tests.unit.sync_outbound.test_consent import granted, withdrawn
+
+MINUTE = 60_000_000
+NUMBER = Shape(ValueKind.NUMBER)
+V = Series((), "v", ValueKind.NUMBER)
+
+
+def state(*numbers, times=None):
+    times = [0] * len(numbers) if times is None else times
+    return gather(NUMBER, numbers, np.zeros(len(numbers), np.int64), np.array(times, np.int64))[0]
+
+
+# --- pure
+
+RECORDS = st.lists(
+    st.tuples(
+        st.integers(0, 6 * MINUTE),
+        st.integers(-2 * MINUTE, 4 * MINUTE),
+        st.dictionaries(st.sampled_from(["a", "b"]), st.lists(st.integers(-9, 9), min_size=1, max_size=3), min_size=1),
+        st.sampled_from(["ann", "bob"]),
+    ),
+    max_size=20,
+)
+
+
+def values_of(records):
+    return [
+        Values(
+            seq,
+            received - delay,
+            received,
+            {Series((), path, ValueKind.NUMBER): numbers for path, numbers in data.items()},
+            seq,
+            who,
+        )
+        for seq, (received, delay, data, who) in enumerate(records)
+    ]
+
+
+@given(RECORDS, st.integers(0, 20))
+def test_fold_is_a_recount_wherever_it_is_cut(records, cut):
+    values = values_of(records)
+    before = fold({}, Opened(), "e", values[:cut], MINUTE)
+    windows = fold(before.windows, before.opened, "e", values[cut:], MINUTE).windows
+    assert {key: window.key for key, window in windows.items()} == {key: key for key in windows}
+    expected = defaultdict(list)
+    for each in values:
+        time = min(each.time, each.received)
+        for series, numbers in each.values.items():
+            expected[each.received // MINUTE, time // MINUTE, series] += [(number, time) for number in numbers]
+    assert {(key.ingest, key.pane, key.series): encode(window.state) for key, window in windows.items()} == {
+        key: encode(state(*(number for number, _ in seen), times=[time for _, time in seen]))
+        for key, seen in expected.items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("ingest", "until", "over"),
+    [
+        (0, MINUTE + GRACE - 1, False),
+        (0, MINUTE + GRACE, True),
+        (2, 2 * MINUTE, False),
+        (2, MINUTE, False),
+        (3, MINUTE, True),
+    ],
+)
+def test_close(ingest, until, over):
+    received = ingest * MINUTE
+    windows = fold({}, Opened(), "e", [Values(1, 0, received, {V: [1]})], MINUTE).windows.values()
+    assert [len(part) for part in close(windows, until)] == [int(over), int(not over)]
+
+
+def test_what_opens_too_much_is_left_out(monkeypatch):
+    monkeypatch.setattr(windows_module, "MAX_OPENED", 2)
+    values = [Values(seq, seq * MINUTE, 5 * MINUTE, {V: [seq, seq]}) for seq in (1, 2, 3, 1)]
+    folded = fold({}, Opened(), "e", values, MINUTE)
+    assert [window.pane for window in folded.windows.values()] == [1, 2]
+    assert folded.left_out == 2
+    later = fold(folded.windows, folded.opened, "e", [Values(4, 0, 6 * MINUTE, {V: [1]})], MINUTE)
+    assert (later.left_out, later.opened) == (0, Opened(6, 1))
+
+
+def test_a_window_that_is_opened_again_is_another():
+    first, again, other = (
+        next(iter(fold({}, Opened(), epoch, [Values(seq, 5, 5, {V: [1]})], MINUTE).windows.values()))
+        for epoch, seq in (("e", 1), ("e", 2), ("f", 1))
+    )
+    assert len({Told("site", "node", "readings", window).id for window in (first, again, other, first)}) == 3
+
+
+# --- over real logs
+
+
+class Node(DerivingNode):
+    stream = ROLLUPS
+
+    def __init__(self, root, consent=Consent.NOT_NEEDED, *rules):
+        minute = timedelta(minutes=1)
+        self.sent = Sent()
+        super().__init__(
+            root,
+            DEFAULT_POLICY.model_copy(
+                update={
+                    "streams": (
+                        stream(data_class="personal", rollup_window=minute, sampling=0.0),
+                        stream("plain"),
+                        stream(PREDICTIONS, rollup_window=minute),
+                    ),
+                    "data_classes": (data_class(*rules, consent=consent),),
+                }
+            ),
+        )
+
+    def deriving(self, roots):
+        to = Destination(self.log, lambda matches: self.syncs.redact(ROLLUPS, matches), lambda: self.sent)
+        return RollupLoop(self.root / "rollups.note", roots, self.outbound, to, self.registry, lambda: self.now)
+
+    def metric(self, outcome, name="readings"):
+        return self.registry.get_sample_value("skerry_sync_rollups_total", {"stream": name, "outcome": outcome}) or 0
+
+
+@pytest.fixture
+def node(tmp_path):
+    node = Node(tmp_path)
+    node.pass_time()
+    yield node
+    node.close()
+
+
+def counts(node):
+    return [(one["path"], one["start"], one["count"]) for one in node.told]
+
+
+def test_a_window_is_told_when_it_is_over(node):
+    node.append({"v": 1, "state": "idle"}, {"v": 2.5, "axes": [1, 2]}, {"v": 4, "state": "busy", "axes": [3, 4]})
+    node.pass_time(seconds=59)
+    assert node.told == []
+    node.pass_time(seconds=6)
+    told = {one["path"]: one for one in node.told}
+    states = {path: decode(base64.b64decode(one.pop("state"))) for path, one in told.items()}
+    window = {"stream": "readings", "start": "2026-12-01T00:00:00.000000Z", "seconds": 60.0}
+    assert told["state"] == window | {"path": "state", "kind": "Text", "count": 2, "distinct": 2}
+    assert told["axes"] == window | {"path": "axes", "kind": "Vector", "length": 2, "count": 2}
+    std = told["v"].pop("std")
+    assert std == pytest.approx(1.2247448713915890)
+    assert told["v"] == window | {
+        "path": "v",
+        "kind": "Number",
+        "count": 3,
+        "sum": 7.5,
+        "mean": 2.5,
+        "min": 1.0,
+        "max": 4.0,
+        "p50": pytest.approx(2.5, rel=0.01),
+        "p95": pytest.approx(2.5, rel=0.01),
+        "p99": pytest.approx(2.5, rel=0.01),
+        "distinct": 3,
+    }
+    assert encode(states["v"]) == encode(state(1, 2.5, 4, times=[micros(NOW)] * 3))
+    assert [(record.time, record.received) for record in node.records] == [
+        (micros(NOW) + MINUTE, micros(NOW) + 65_000_000)
+    ] * 3
+
+
+def test_predictions_are_told_by_release_variant_and_outcome(node):
+    body = {"namespace": "team", "model": "har", "version": "1.0.0", "digest": "sha256:a", "latency": 0.5}
+    good = body | {"variant": "champion", "decided": [1, 2]}
+    bad = body | {"variant": "fallback", "pair": {"error": "NaN"}}
+    node.append(*(json.dumps(each).encode() for each in (good, bad, good)), name=PREDICTIONS)
+    node.pass_time(minutes=2)
+    assert {(one["variant"], one["outcome"], one["path"], one["count"]) for one in node.told} == {
+        ("champion", "Answered", "latency", 2),
+        ("champion", "Answered", "decided", 4),
+        ("fallback", "Guardrail", "latency", 1),
+    }
+    assert {(one["namespace"], one["model"], one["version"], one["digest"]) for one in node.told} == {
+        ("team", "har", "1.0.0", "sha256:a")
+    }
+
+
+def test_only_streams_with_a_rollup_window_are_followed(node):
+    node.append({"v": 1}, name="plain")
+    node.pass_time(minutes=2)
+    assert node.told == []
+    assert set(node.loop.held()) == {"readings", PREDICTIONS, ROLLUPS}
+
+
+def test_what_comes_late_is_told_with_its_own_time_in_one_window_a_stretch(node):
+    node.append({"v": 1})
+    node.pass_time(minutes=10)
+    for _ in range(3):
+        node.append({"v": 2}, ago=timedelta(minutes=10))
+        node.append({"v": 3}, ago=timedelta(minutes=9))
+        node.pass_time(seconds=10)
+    node.pass_time(minutes=2)
+    assert counts(node) == [
+        ("v", "2026-12-01T00:00:00.000000Z", 1),
+        ("v", "2026-12-01T00:00:00.000000Z", 3),
+        ("v", "2026-12-01T00:01:00.000000Z", 3),
+    ]
+
+
+def test_a_time_that_cannot_be_right_is_that_of_arrival(node):
+    node.append({"v": 1}, ago=timedelta(days=20_000), flags=Flags.TIME_SKEWED)
+    node.append({"v": 2}, ago=timedelta(minutes=-4))
+    node.pass_time(minutes=2)
+    assert counts(node) == [("v", "2026-12-01T00:00:00.000000Z", 2)]
+
+
+def test_fields_are_as_the_rules_leave_them(tmp_path):
+    rules = [
+        Rule(path="badge", action="Drop"),
+        Rule(path="x", action="Coarsen", coarsen={"step": 10}),
+        Rule(path="pulse", action="Aggregate", aggregate={"window": "1h", "minCount": 1, "statistics": ["Mean"]}),
+    ]
+    node = Node(tmp_path, Consent.NOT_NEEDED, *rules)
+    node.pass_time()
+    node.append({"badge": 17, "x": 19, "pulse": 60})
+    node.pass_time(minutes=2)
+    assert [(one["path"], one["max"]) for one in node.told] == [("x", 10)]
+    node.close()
+
+
+def test_a_clock_that_was_ahead_keeps_no_window_open(node):
+    node.now += timedelta(days=400)
+    node.append({"v": 1})
+    node.pass_time()
+    node.now = NOW
+    node.append({"v": 2})
+    node.pass_time(seconds=1)
+    node.pass_time(minutes=2)
+    assert [one["count"] for one in node.told] == [1, 1]
+
+
+# --- consent
+
+
+@pytest.fixture
+def careful(tmp_path):
+    """A node whose stream needs consent; Ann and Bob give it."""
+    node = Node(tmp_path, Consent.REQUIRED)
+    node.pass_time()
+    node.append(granted("ann", "personal"), granted("bob", "personal"), name="consent")
+    yield node
+    node.close()
+
+
+def test_who_does_not_consent_is_not_in_it(careful):
+    careful.append({"v": 1}, subject="ann")
+    careful.append({"v": 9}, subject="eve")
+    careful.append({"v": 9})
+    careful.pass_time(minutes=2)
+    assert [(one["count"], one["max"]) for one in careful.told] == [(1, 1)]
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_who_withdraws_was_never_in_it(careful, restarted):
+    careful.append({"v": 1}, {"v": 2}, subject="ann")
+    careful.append({"v": 100}, {"w": 1}, subject="bob")
+    careful.pass_time(seconds=NOTE_EVERY.seconds - 1)
+    careful.append(withdrawn("bob", "personal"), name="consent")
+    if restarted:
+        careful.start()
+    careful.pass_time(seconds=1)
+    note = (careful.root / "rollups.note").read_bytes()
+    assert encode(state(100, times=[micros(NOW)])) not in note
+    careful.pass_time(minutes=2)
+    told = {one["path"]: one["state"] for one in careful.told}
+    assert told == {"v": base64.b64encode(encode(state(1, 2, times=[micros(NOW)] * 2))).decode()}
+
+
+def test_a_new_grant_brings_nothing_back(careful):
+    careful.append({"v": 100}, subject="bob")
+    careful.pass_time(seconds=1)
+    careful.append(withdrawn("bob", "personal"), granted("bob", "personal"), name="consent")
+    careful.append({"v": 7}, subject="bob")
+    careful.pass_time(minutes=2)
+    assert [(one["count"], one["max"]) for one in careful.told] == [(1, 7)]
+
+
+def test_who_withdraws_while_windows_could_not_be_told_is_not_told_of(careful, monkeypatch):
+    careful.append({"v": 1}, subject="ann")
+    careful.append({"v": 100}, subject="bob")
+    with monkeypatch.context() as patch:
+        patch.setattr(careful.log, "append", failing)
+        with pytest.raises(LogFailedError):
+            careful.pass_time(minutes=2)
+    careful.append(withdrawn("bob", "personal"), name="consent")
+    careful.start()
+    careful.pass_time()
+    assert [(one["count"], one["max"]) for one in careful.told] == [(1, 1)]
+
+
+@pytest.mark.parametrize("dies", [None, "after the append", "after the note"])
+def test_who_withdraws_is_not_in_what_waits_for_the_link(careful, dies):
+    careful.append({"v": 100}, subject="bob")
+    careful.pass_time(minutes=2)
+    careful.append({"v": 1}, subject="ann")
+    careful.pass_time(minutes=2)
+    if dies == "after the note":
+        careful.pass_time(seconds=NOTE_EVERY.seconds)
+    assert [one["max"] for one in careful.told] == [100, 1]
+    careful.append(withdrawn("bob", "personal"), name="consent")
+    if dies is not None:
+        careful.start()
+    careful.pass_time(seconds=1)
+    assert [one["max"] for one in careful.told] == [1]
+    assert careful.registry.get_sample_value("skerry_sync_rollups_withdrawn_total") == 1
+    careful.start()
+    careful.pass_time(minutes=2)
+    assert [one["max"] for one in careful.told] == [1]
+
+
+def test_what_the_store_has_is_not_taken_back(careful):
+    careful.append({"v": 100}, subject="bob")
+    careful.pass_time(minutes=2)
+    careful.sent = Sent(1)
+    careful.pass_time(seconds=1)
+    careful.append(withdrawn("bob", "personal"), name="consent")
+    careful.pass_time(minutes=2)
+    assert [one["max"] for one in careful.told] == [100]
+
+
+def entry(last, *entities):
+    return Entry("personal", last - 1, last, (str(last),), dict.fromkeys(entities, last))
+
+
+def test_what_is_taken_back():
+    entries = (entry(1, "ann"), entry(2, "ann", "bob"), entry(3, "eve"))
+    assert waiting(entries, Sent(2)) == entries[2:]
+    assert waiting(entries, Sent()) == entries
+    gone, kept = taken_back(entries, lambda entity, data_class, since: (entity, data_class) != ("bob", "personal"))
+    assert (gone, kept) == (entries[1:2], (entries[0], entries[2]))
+    assert taken_back(entries, lambda *_: True, room=3) == (entries[:1], entries[1:])
+
+
+def failing(*_):
+    raise LogFailedError("a bad disk")
+
+
+# --- crashes, and rooms that are too small
+
+
+def merged(node):
+    found = {}
+    for one in node.told:
+        key, told = (one["path"], one["start"]), decode(base64.b64decode(one["state"]))
+        found[key] = merge(found[key], told) if key in found else told
+    return {key: encode(each) for key, each in found.items()}
+
+
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("append"), st.integers(-5, 5), st.integers(0, 200)),
+        st.tuples(st.just("pass"), st.sampled_from([1, 20, 70]), st.just(0)),
+        st.tuples(st.just("die"), st.just(0), st.just(0)),
+        st.tuples(st.just("die in append"), st.integers(0, 2), st.just(70)),
+    ),
+    max_size=25,
+)
+
+
+@given(STEPS)
+@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+def test_each_record_is_told_once_whatever_dies(tmp_path_factory, steps):
+    node = Node(tmp_path_factory.mktemp("node"))
+    node.pass_time()
+    expected = defaultdict(list)
+    for step, one, other in steps:
+        if step == "append":
+            node.append({"v": one, "w": one}, ago=timedelta(seconds=other))
+            at = micros(node.now) - other * 1_000_000
+            expected[at // MINUTE].append((one, at))
+        elif step == "pass":
+            node.pass_time(seconds=one)
+        elif step == "die":
+            node.start()
+        else:
+            append = node.log.append
+            # The process dies once so many of the windows are there.
+            node.log.append = lambda records, append=append, count=one: (append(records[:count]), failing())
+            try:
+                node.pass_time(seconds=other)
+            except LogFailedError:
+                node.start()
+            finally:
+                node.log.append = append
+    node.pass_time(minutes=10)
+    node.pass_time()
+    assert merged(node) == {
+        (path, datetime.fromtimestamp(pane * 60, UTC).strftime("%Y-%m-%dT%H:%M:%S.000000Z")): encode(
+            state(*(number for number, _ in seen), times=[at for _, at in seen])
+        )
+        for pane, seen in expected.items()
+        for path in ("v", "w")
+    }
+    node.close()
+
+
+def test_windows_that_take_too_much_are_told_early_and_still_merge(node, monkeypatch):
+    monkeypatch.setattr(loop_module, "MAX_BYTES", 1000)
+    for value in range(6):
+        node.append({"v": value}, {"v": value, "w": 1}, ago=timedelta(minutes=value))
+        node.pass_time(seconds=1)
+    assert len(node.told) > 2
+    node.pass_time(minutes=2)
+    states = [decode(base64.b64decode(one["state"])) for one in node.told if one["path"] == "v"]
+    times = [micros(NOW) + second * 1_000_000 - second * MINUTE for second in range(6) for _ in range(2)]
+    assert encode(reduce(merge, states)) == encode(state(*(n for n in range(6) for _ in range(2)), times=times))
+
+
+def test_a_full_log_loses_rollups_and_holds_nothing_up(node):
+    node.log.settings = StreamSettings(ROLLUPS, 1, timedelta(days=30), 1)
+    node.append({"v": 1})
+    node.pass_time(minutes=2)
+    node.append({"v": 2})
+    node.pass_time(seconds=61)
+    assert (node.told, node.metric("NoRoom")) == ([], 1)
+    assert node.loop.held()["readings"].seq == 2
+    node.log.settings = StreamSettings(ROLLUPS, 1, timedelta(days=30), 1 << 30)
+    node.pass_time(minutes=2)
+    assert [(one["min"], one["max"]) for one in node.told] == [(2, 2)]
+
+
+def test_a_state_that_no_record_holds_is_counted(node):
+    spread = [10.0 ** (n % 300) * (-1) ** n for n in range(1000)]
+    node.append({"axes": spread}, {"axes": [1 / value for value in spread]}, {"v": 1})
+    node.pass_time(minutes=2)
+    assert [one["path"] for one in node.told] == ["v"]
+    assert (node.metric("TooLarge"), node.metric("Told")) == (1, 1)
+
+
+def test_what_is_left_out_is_counted(node):
+    node.append({"rows": [{}], "v": 1})
+    node.pass_time(seconds=1)
+    assert node.registry.get_sample_value("skerry_sync_rollups_left_out_total", {"stream": "readings"}) == 1
+
+
+def test_a_damaged_note_loses_open_windows_and_tells_nothing_twice(node):
+    node.append({"v": 1})
+    node.pass_time(minutes=2)
+    node.append({"v": 2})
+    node.pass_time(seconds=NOTE_EVERY.seconds)
+    note = node.root / "rollups.note"
+    note.write_bytes(note.read_bytes()[:-1] + b"\x00")
+    node.start()
+    node.pass_time()
+    node.append({"v": 3})
+    node.pass_time(minutes=2)
+    assert [one["max"] for one in node.told] == [1, 3]
+
+
+def test_a_copied_disk_tells_no_windows_of_the_other_node(node):
+    node.append({"v": 1})
+    node.pass_time(seconds=NOTE_EVERY.seconds)
+    node.syncs.close()
+    node.open("another")
+    node.start()
+    node.pass_time(minutes=2)
+    assert node.told == []
+
+
+@pytest.mark.parametrize("gone", ["window", "rules"])
+def test_what_the_policy_no_longer_says_is_not_told(node, gone):
+    node.append({"v": 1})
+    node.pass_time(seconds=1)
+    readings, *others = node.document.streams
+    if gone == "window":
+        changes = {"streams": (readings.model_copy(update={"rollup_window": None}), *others)}
+    else:
+        changes = {"data_classes": (data_class(Rule(path="v", action="Drop")),)}
+    node.document = node.document.model_copy(update=changes)
+    node.outbound.adopt(node.document)
+    node.loop.adopt(node.document)
+    node.pass_time(minutes=2)
+    assert node.told == []
+
+
+def test_another_window_ends_the_ones_that_are_open(node):
+    node.append({"v": 1})
+    node.pass_time(seconds=1)
+    readings, *others = node.document.streams
+    longer = readings.model_copy(update={"rollup_window": timedelta(minutes=5)})
+    node.document = node.document.model_copy(update={"streams": (longer, *others)})
+    node.loop.adopt(node.document)
+    node.append({"v": 2})
+    node.pass_time(minutes=6)
+    assert [(one["seconds"], one["max"]) for one in node.told] == [(60.0, 1), (300.0, 2)]
