@@ -42,6 +42,23 @@ class TierQueue(ApiModel):
     """The same in words."""
 
 
+class FeatureSnapshot(ApiModel):
+    """Features of one version of a feature set, for a node that is new at the site."""
+
+    feature_set: Digest
+    """Digest of the version's document."""
+    digest: Digest
+    """Digest of the snapshot's bytes."""
+    size: Annotated[int, Field(ge=1)]
+    """How many bytes it has."""
+    begun_at: Timestamp
+    """When the node began to compute the version."""
+    made_at: Timestamp
+    """When the snapshot was made."""
+    expires_at: Timestamp
+    """When it is too old to be taken over."""
+
+
 class RuntimeNodeStatus(Status):
     site: Name | None = None
     """The EdgeSite that the node belongs to."""
@@ -63,6 +80,16 @@ class RuntimeNodeStatus(Status):
         ),
     ] = ()
     """What waits, by tier, and why."""
+    address: Annotated[str, StringConstraints(max_length=64, pattern=r"^([0-9a-fA-F.:\[\]]+:[0-9]{1,5})?$")] = ""
+    """IP address and port where the site's other nodes get the snapshots; empty where they can't be had."""
+    snapshots: Annotated[
+        tuple[FeatureSnapshot, ...],
+        Field(
+            max_length=64,
+            json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["featureSet"]},
+        ),
+    ] = ()
+    """The newest snapshots of features that the node has for others, one for each version of a set."""
     updated_at: Timestamp | None = None
     """When the node wrote this, by its own clock."""
 

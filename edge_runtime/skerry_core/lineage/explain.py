@@ -157,14 +157,15 @@ def _input(found: Found, lineage: FeatureLineage, kept: Kept | None) -> InputTol
         applied=str(RecordId(found.id.site, found.id.node, lineage.epoch, lineage.seq)) if lineage.epoch else "",
         since=rfc3339(lineage.since),
         features=_recorded(lineage, () if binding is None else binding.features),
+        notes=_adopted(lineage),
     )
     bound = _bound(found, lineage)
     if isinstance(bound, str):
-        return replace(told, notes=(f"its events can't be told: {bound}",))
+        return replace(told, notes=(*told.notes, f"its events can't be told: {bound}"))
     document = bound.plan.document
     told = replace(told, stream=document.stream, schema_version=document.schema_version, until=rfc3339(bound.now))
     if kept is None:
-        return replace(told, notes=("its events were not looked up",))
+        return replace(told, notes=(*told.notes, "its events were not looked up"))
     these = members(bound.plan, bound.entity, bound.names, bound.now, kept.events)
     features = tuple(_with_events(bound, feature, these) for feature in told.features)
     listed, count = _listed(found.id, bound.names, these, kept)
@@ -174,8 +175,18 @@ def _input(found: Found, lineage: FeatureLineage, kept: Kept | None) -> InputTol
         events=listed,
         events_found=count,
         missing=kept.missing,
-        notes=tuple(_notes(features, kept)),
+        notes=(*told.notes, *_notes(features, kept)),
     )
+
+
+def _adopted(lineage: FeatureLineage) -> tuple[str, ...]:
+    """Where else events come from that may have counted."""
+    if not lineage.adopted:
+        return ()
+    node, _, snapshot = lineage.adopted.partition("/")
+    until = rfc3339(lineage.adopted_until)
+    counted = f"events that node {node} took in until {until}, and that are in its log, may have counted, too"
+    return (f"{counted}: its snapshot {snapshot} was taken over",)
 
 
 def _recorded(lineage: FeatureLineage, names: Sequence[str]) -> tuple[FeatureTold, ...]:

@@ -57,7 +57,9 @@ class FeatureLineage(msgspec.Struct, frozen=True, omit_defaults=True):
     `set` is its namespace and name, `digest` the first 12 hex digits of its document's, `epoch` and `seq` name a record
     of its stream's log here. `ages` are in ms, in the order of the manifest's features, None where there was no event;
     `stale` are those that gave their default instead, and `events` how many events counted in each one's window.
-    `since` is where the longest window began (µs since 1970).
+    `since` is where the longest window began (µs since 1970). Where a snapshot of another node was taken over and
+    windows reach back to it, `adopted` is that node's name and the first 12 hex digits of its digest, `adopted_until`
+    when it was made (µs): events that the node took in until then count, too.
     """
 
     input: str
@@ -70,6 +72,8 @@ class FeatureLineage(msgspec.Struct, frozen=True, omit_defaults=True):
     ages: tuple[int | None, ...] = ()
     stale: tuple[str, ...] = ()
     events: tuple[int, ...] = ()
+    adopted: str = ""
+    adopted_until: int = 0
 
 
 class Prediction(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -27,10 +27,13 @@ _log = structlog.get_logger(__name__)
 class Course:
     """Used by one thread, but for what says otherwise."""
 
-    def __init__(self, version: Version, feed: Feed, note: VersionNote, clock: Clock) -> None:
-        """Go on where the note says. Raises OSError."""
+    def __init__(self, version: Version, feed: Feed, note: VersionNote, clock: Clock, *, fresh: bool = False) -> None:
+        """Go on where the note says; a `fresh` one has yet to be kept. Raises OSError."""
         self.version = version
         self.warm = note.warm
+        self.begun = note.begun
+        # Whether another node's snapshot would help it yet.
+        self.seeks = note.seeks
         self.behind = 0
         # What a bug did to this version alone: it goes no further, and says so.
         self.failure = ""
@@ -47,7 +50,7 @@ class Course:
         self._followed: int | None = None
         self._letters: list[Letter] = []
         self._noted: list[Letter] = list(note.letters)
-        self._changed = False
+        self._changed = fresh
         self._data_class, self._withdrawn = note.data_class, note.withdrawn
 
     @property
@@ -68,6 +71,15 @@ class Course:
         place = Place(epoch, durable.get(epoch, FIRST_SEQ) - 1)
         behind = self._kept != self._position or (self.saved is not None and epoch not in self.saved)
         return Needed(place, self._feed.aside_left or behind)
+
+    @property
+    def epochs(self) -> frozenset[str]:
+        """Logs whose events are, or will be, in it. Raises OSError."""
+        return self._feed.epochs() | frozenset(self._position)
+
+    def give_up(self) -> None:
+        """Seek no longer."""
+        self.seeks, self._changed = False, True
 
     def step(self) -> bool:
         """Apply what comes next in the logs, if anything does; whether there may be more. Raises OSError."""
@@ -112,11 +124,20 @@ class Course:
         # Dead letters on their way may hold what was redacted.
         self._letters = [] if subjects else self._letters
         if subjects and not self.version.engine.by_subject and self._position:
-            self._position, self._target, self._followed, self.warm = {}, None, None, False
-            self._feed.restart()
+            self._begin_again()
         if count:
             _log.info("consent withdrawn, features are gone", digest=self.version.digest, entities=count)
         return bool(subjects)
+
+    def disown(self) -> None:
+        """Forget what another node's snapshot brought: all of it goes, and is computed from the logs here alone."""
+        self.version.disown()
+        self._begin_again()
+        self._changed = True
+
+    def _begin_again(self) -> None:
+        self._position, self._target, self._followed, self.warm = {}, None, None, False
+        self._feed.restart()
 
     def change(self, letters_end: Place) -> Change:
         """What is to be committed now; `letters_end` is where the dead-letter log ends."""
@@ -130,6 +151,9 @@ class Course:
             letters_end,
             self._data_class,
             self._withdrawn,
+            self.begun,
+            self.seeks,
+            self.version.adopted,
         )
         return Change(self.version.digest, note, self.version.pending())
 

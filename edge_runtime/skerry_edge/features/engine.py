@@ -11,7 +11,7 @@ from skerry_core.features.definition import Aggregation, FeatureSetDocument
 from skerry_core.features.entity_key import entity_key, entity_parts
 from skerry_core.features.plan import Plan, compile_set
 from skerry_core.features.read import FeatureStatus, FeatureValue, Reading, read
-from skerry_core.features.state import EntityState
+from skerry_core.features.state import EntityState, merge
 from skerry_core.features.vector import Vector, vector
 from skerry_edge.features.ports import Applied, StateSource
 
@@ -53,6 +53,9 @@ class CoreEngine:
 
     def decode(self, data: bytes) -> EntityState:
         return EntityState.decode(self._plan, data)
+
+    def merge(self, one: EntityState, other: EntityState, now: int) -> EntityState:
+        return merge(self._plan, one, other, now)
 
     def read(self, state: EntityState | None, now: int) -> Reading:
         return read(self._plan, state, now)

@@ -9,6 +9,9 @@ from skerry_edge.events.identity import ASIDE
 from skerry_edge.events.reader import LogReader
 from skerry_edge.events.record import FIRST_SEQ, ColumnBatch
 
+YOUNG = 15 * 60 * 1_000_000
+"""Age of its oldest record (µs) up to which a node is new to a stream."""
+
 
 @dataclass(frozen=True)
 class Chunk:
@@ -56,6 +59,21 @@ class Feed:
     def restart(self) -> None:
         """Look at the logs that were set aside once more."""
         self._aside = None
+
+    def is_young(self, now: int) -> bool:
+        """Whether all that this node ever took in of the stream came within YOUNG before `now` (µs). Raises OSError."""
+        if self._set_aside():
+            return False
+        if self._tail.identity is None or self._tail.end().seq < FIRST_SEQ:
+            return True
+        batches = LogReader(self._folder).read(FIRST_SEQ, 1)
+        first = batches[0] if batches else None
+        return first is not None and first.first == FIRST_SEQ and now - int(first.received[0]) < YOUNG
+
+    def epochs(self) -> frozenset[str]:
+        """Of all logs of the stream that are here. Raises OSError."""
+        readers = [LogReader(path) for path in (*self._set_aside(), self._folder)]
+        return frozenset(found.epoch for reader in readers if (found := reader.identity) is not None)
 
     @property
     def aside_left(self) -> bool:

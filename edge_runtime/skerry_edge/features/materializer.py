@@ -14,6 +14,7 @@ import structlog
 from skerry_core import digest as digests
 from skerry_core.errors import SkerryError, UserMustActError
 from skerry_edge.events.follow import Place
+from skerry_edge.features.adopter import Adopter
 from skerry_edge.features.clock import Clock
 from skerry_edge.features.course import Course
 from skerry_edge.features.feed import Feed
@@ -24,6 +25,7 @@ from skerry_edge.features.note import EntityRecord, VersionNote
 from skerry_edge.features.ports import Engine, Store, StoreDamagedError, StoreFullError, Withdrawals
 from skerry_edge.features.snapshots import Snapshots
 from skerry_edge.features.snapshotter import Snapshotter
+from skerry_edge.features.sought import Sought
 from skerry_edge.features.version import Version
 
 COMMIT_SECONDS = 1.0
@@ -59,7 +61,8 @@ class Sources:
     """Where the materializer gets things: `compiled` makes an engine of a document's bytes, `document` finds those.
 
     Both raise SkerryError. `logs` has the streams' folders; `boot` is the hash of this boot; `withdrawals` says whose
-    events were redacted.
+    events were redacted. `neighbours` is where sync puts other nodes' snapshots, `node` this one's name, and
+    `data_class` gives a stream's (empty: it has none; None: nobody knows).
     """
 
     logs: Path
@@ -68,6 +71,9 @@ class Sources:
     document: Callable[[str], bytes]
     compiled: Callable[[bytes], Engine]
     withdrawals: Withdrawals = lambda _, data_class, done: (data_class, done, frozenset())
+    node: str = ""
+    neighbours: Path | None = None
+    data_class: Callable[[str], str | None] = lambda _: None
 
 
 class Materializer:
@@ -83,8 +89,12 @@ class Materializer:
         *,
         snapshots: Snapshots,
         tell: Callable[[Mapping[str, Needed]], None] = lambda _: None,
+        tell_sought: Callable[[Mapping[str, Sought]], None] = lambda _: None,
     ) -> None:
-        """Take up what is kept. `tell` makes known what of the logs must stay. Raises OSError, StoreDamagedError."""
+        """Take up what is kept. Raises OSError, StoreDamagedError.
+
+        `tell` makes known what of the logs must stay, `tell_sought` which versions another node's snapshot would help.
+        """
         self._store = store
         self._sources = sources
         self._box = box
@@ -98,7 +108,8 @@ class Materializer:
         # What a process before this one purged may still be in the file.
         self._scrub_at = steady()
         self._again: dict[str, float] = {}
-        self._snapshotter = Snapshotter(store, snapshots)
+        self._snapshotter = Snapshotter(store, snapshots, sources.node)
+        self._adopter = Adopter(store, sources.neighbours, clock, sources.withdrawals, sources.data_class, tell_sought)
         self._snapshot_at = self._due + FIRST_SNAPSHOT_SECONDS
         self._told: tuple[frozenset[str], Mapping[str, Needed]] | None = None
         for digest, note in store.notes().items():
@@ -145,6 +156,7 @@ class Materializer:
             self._look_at = now + _LOOK_SECONDS
             self._look(now)
             self._withdraw(now)
+            self._adopt(now)
         more = False
         # Those that follow first: a new version that catches up makes nobody's values old.
         for course in sorted(self._courses.values(), key=lambda course: not course.warm):
@@ -177,10 +189,13 @@ class Materializer:
     def _anew(self, digest: str, failure: str = "") -> None:
         """Go back to the last commit: the states in memory may be half changed. It is served as it is there."""
         note = self._store.notes().get(digest)
+        self._replace(digest, self._sources.document(digest) if note is None else note.document, note)
+        self._courses[digest].failure = failure
+
+    def _replace(self, digest: str, document: bytes, note: VersionNote | None) -> None:
         counts = self._courses[digest].version.counts
-        self._take_up(digest, self._sources.document(digest) if note is None else note.document, note)
-        course = self._courses[digest]
-        course.failure, course.version.counts = failure, counts
+        self._take_up(digest, document, note)
+        self._courses[digest].version.counts = counts
 
     def commit(self) -> None:
         """Make durable what was applied, and write the dead letters that came of it. Raises as `step` does."""
@@ -233,11 +248,11 @@ class Materializer:
 
     def _withdraw(self, now: float) -> None:
         """Forget whose consent was withdrawn, on the disk as well."""
+        gone = [course for course in self._courses.values() if self._disown(course)]
         try:
-            gone = [course for course in self._courses.values() if course.withdraw(self._sources.withdrawals)]
+            gone += [course for course in self._courses.values() if course.withdraw(self._sources.withdrawals)]
         except OSError as error:
             _log.warning("withdrawals of consent can't be followed now", error=str(error))
-            return
         if gone:
             self._store.note_purge()
             self._told = None
@@ -252,6 +267,25 @@ class Materializer:
             self._store.scrub()
         except (OSError, StoreFullError) as error:
             _log.warning("what was withdrawn can't be wiped from the disk yet", error=str(error))
+
+    def _disown(self, course: Course) -> bool:
+        """Forget what another node's snapshot brought, if that may not be here any more; whether it did."""
+        if not self._adopter.disowned(course):
+            return False
+        _log.info("what another node's snapshot brought is gone", digest=course.version.digest)
+        course.disown()
+        return True
+
+    def _adopt(self, now: float) -> None:
+        """Take over other nodes' snapshots that were fetched, into what was committed."""
+        for course, snapshot in self._adopter.look(self._courses.values(), now):
+            self.commit()
+            digest = course.version.digest
+            note = self._store.notes().get(digest)
+            after = None if note is None else self._adopter.adopt(course, snapshot, note)
+            if after is not None:
+                self._snapshotter.outdate(digest)
+                self._replace(digest, after.document, after)
 
     def _look(self, now: float) -> None:
         found = plan(self._courses, self._sources.needs(), self._unneeded, now)
@@ -281,8 +315,12 @@ class Materializer:
                 _log.warning("feature set not taken up", digest=digest, reason=error.reason, message=str(error)[:300])
             self._refusals = {**self._refusals, digest: _refusal(error)}
             return
+        feed, fresh = Feed(self._sources.logs / engine.document.stream), False
         if note is None:
-            note = self._snapshotter.restore(digest, document) or VersionNote(document)
+            note = self._snapshotter.restore(digest, document)
+        if note is None:
+            now, fresh = self._clock.read().wall, True
+            note = VersionNote(document, begun=now, seeks=feed.is_young(now))
         kept = sorted((record.received, key, record.size) for key, record in self._store.entities(digest))
         version = Version(
             digest,
@@ -291,9 +329,10 @@ class Materializer:
             boot=self._sources.boot,
             get=self._getter(digest),
             kept={key: size for _, key, size in kept},
+            adopted=note.adopted,
         )
         version.resume(note.position, kept[-1][0] if kept else 0)
-        course = Course(version, Feed(self._sources.logs / engine.document.stream), note, self._clock)
+        course = Course(version, feed, note, self._clock, fresh=fresh)
         if self._box is not None:
             version.counts.letters_lost += self._box.deliver(self._box.missing(note.letters, note.letters_since))
         self._courses = {**self._courses, digest: course}

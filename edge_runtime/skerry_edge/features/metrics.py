@@ -69,7 +69,16 @@ class FeatureCollector(Collector):
             freshness.add_metric(labels, age)
             for reason, number in tuple(course.version.counts.refused.items()):
                 refused.add_metric((*labels, reason), number)
+        adopted = GaugeMetricFamily(
+            "skerry_feature_adopted_timestamp_seconds",
+            "When another node's snapshot that was taken over was made, in seconds since 1970; by that node.",
+            labels=(*_LABELS, "node"),
+        )
+        for labels, course in courses:
+            if (taken := course.version.adopted) is not None:
+                adopted.add_metric((*labels, taken.node), taken.made / 1e6)
         yield refused
+        yield adopted
         yield lag
         yield freshness
         yield GaugeMetricFamily(

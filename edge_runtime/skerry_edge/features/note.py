@@ -13,6 +13,9 @@ FORMAT = 1
 # Names of LMDB's keys are at most 511 bytes long; a longer key is known by its hash.
 MAX_KEY = 511
 
+NO_ANCHOR = -(1 << 62)
+"""In place of an anchor that nobody knows."""
+
 _HEADER = struct.Struct("<IqqQ")
 
 
@@ -21,6 +24,18 @@ class Letter(msgspec.Struct, frozen=True):
 
     id: str
     body: bytes
+
+
+class Adopted(msgspec.Struct, frozen=True):
+    """Another node's snapshot that was taken over: its file's digest, and when it was made by that node's clock (µs).
+
+    `epochs` are the logs whose events are in it.
+    """
+
+    node: str
+    snapshot: str
+    made: int
+    epochs: tuple[str, ...] = ()
 
 
 class VersionNote(msgspec.Struct, frozen=True):
@@ -37,14 +52,26 @@ class VersionNote(msgspec.Struct, frozen=True):
     # Withdrawals of consent that were acted on: in this data class of the stream, up to a place of the consent log.
     data_class: str = ""
     withdrawn: Place = Place()
+    # When this node began to compute it (µs since 1970), and whether another node's snapshot would help it yet.
+    begun: int = 0
+    seeks: bool = False
+    adopted: Adopted | None = None
+    # In snapshots only: which node made it, and when (µs since 1970).
+    made_by: str = ""
+    made: int = 0
     format: int = FORMAT
+
+    @property
+    def epochs(self) -> frozenset[str]:
+        """Logs whose events are in the states."""
+        return frozenset(self.position).union(() if self.adopted is None else self.adopted.epochs)
 
 
 @dataclass(frozen=True, slots=True)
 class EntityRecord:
     """An entity's encoded state, and when its newest event was received by the node's clock (µs since 1970).
 
-    `anchor` is that moment in ms of the boot's uptime, and `boot` the hash of that boot.
+    `anchor` is that moment in ms of the boot's uptime (or NO_ANCHOR), and `boot` the hash of that boot.
     """
 
     state: bytes

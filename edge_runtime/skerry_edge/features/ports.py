@@ -62,6 +62,10 @@ class Engine(Protocol):
         """Raises ValueError for bytes that are no state of this version."""
         ...
 
+    def merge(self, one: State, other: State, now: int) -> State:
+        """The state of all events of both, none of which may be in the other; `now` in µs."""
+        ...
+
     def read(self, state: State | None, now: int) -> Reading: ...
 
     def at(self, reading: Reading, now: int) -> Reading:
@@ -131,11 +135,16 @@ class Store(Protocol):
         ...
 
     def load(
-        self, digest: str, note: VersionNote, entities: Callable[[], Iterator[tuple[bytes, EntityRecord]]]
+        self,
+        digest: str,
+        note: VersionNote,
+        entities: Callable[[], Iterator[tuple[bytes, EntityRecord]]],
+        merged: Callable[[EntityRecord, EntityRecord], EntityRecord] | None = None,
     ) -> None:
         """Replace a version's note and entities, all of it or nothing; `entities` may be called more than once.
 
-        Raises as `commit` does, and what `entities` raises.
+        With `merged`, entities are added, and what is there of one becomes `merged(kept, other)`. Raises as `commit`
+        does, and what `entities` and `merged` raise.
         """
         ...
 

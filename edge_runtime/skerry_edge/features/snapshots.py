@@ -2,7 +2,7 @@
 
 A file `<version's digest>.<its own digest>` holds one zstd frame: MAGIC, the version's note (which says up to where the
 logs are in it), then key and record of each entity in the order of their keys, then how many there were. The same state
-gives the same bytes. A file that isn't what its name says is not restored but removed.
+and note give the same bytes. A file that isn't what its name says is not restored but removed.
 
 What consent was withdrawn for must not live on here: `forget` also keeps a snapshot that is just being made from being
 kept (see `Materializer`), and whatever was withdrawn since a snapshot was made is taken out of what it restored.

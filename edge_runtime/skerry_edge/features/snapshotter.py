@@ -20,8 +20,10 @@ class _StoppedError(Exception):
 class Snapshotter:
     """Used by one thread, but for `saved`. One run at a time."""
 
-    def __init__(self, store: Store, snapshots: Snapshots) -> None:
+    def __init__(self, store: Store, snapshots: Snapshots, node: str = "") -> None:
+        """`node` is who makes them, to whoever takes one over."""
         self._store = store
+        self._node = node
         self._snapshots = snapshots
         self._thread: threading.Thread | None = None
         self._stopping = threading.Event()
@@ -53,6 +55,10 @@ class Snapshotter:
         self._snapshots.forget(keep)
         self.saved = {digest: position for digest, position in self.saved.items() if digest in keep}
 
+    def outdate(self, digest: str) -> None:
+        """The states of a version are others now, though its position is the same."""
+        self.saved = {other: position for other, position in self.saved.items() if other != digest}
+
     def stop(self) -> None:
         """End a run."""
         self._stopping.set()
@@ -66,7 +72,14 @@ class Snapshotter:
                 snapshot.verify(document)
                 noted = snapshot.note()
                 # It has yet to catch up with what came since.
-                note = VersionNote(document, noted.position, data_class=noted.data_class, withdrawn=noted.withdrawn)
+                note = VersionNote(
+                    document,
+                    noted.position,
+                    data_class=noted.data_class,
+                    withdrawn=noted.withdrawn,
+                    begun=noted.begun,
+                    adopted=noted.adopted,
+                )
                 self._store.load(digest, note, snapshot.entities)
             except ValueError as error:
                 self._snapshots.discard(snapshot, str(error))
@@ -89,6 +102,10 @@ class Snapshotter:
                         warm=note.warm,
                         data_class=note.data_class,
                         withdrawn=note.withdrawn,
+                        begun=note.begun,
+                        adopted=note.adopted,
+                        made_by=self._node,
+                        made=int(now * 1e6),
                     )
                     if kept.position == self.saved.get(digest):
                         continue

@@ -149,10 +149,14 @@ class LmdbStore:
         self._write(lambda: self._commit(changes))
 
     def load(
-        self, digest: str, note: VersionNote, entities: Callable[[], Iterator[tuple[bytes, EntityRecord]]]
+        self,
+        digest: str,
+        note: VersionNote,
+        entities: Callable[[], Iterator[tuple[bytes, EntityRecord]]],
+        merged: Callable[[EntityRecord, EntityRecord], EntityRecord] | None = None,
     ) -> None:
         """See Store."""
-        self._write(lambda: self._load(digest, note, entities()))
+        self._write(lambda: self._load(digest, note, entities(), merged))
 
     def _write(self, transaction: Callable[[], None]) -> None:
         while True:
@@ -165,12 +169,21 @@ class LmdbStore:
             else:
                 return
 
-    def _load(self, digest: str, note: VersionNote, entities: Iterator[tuple[bytes, EntityRecord]]) -> None:
+    def _load(
+        self,
+        digest: str,
+        note: VersionNote,
+        entities: Iterator[tuple[bytes, EntityRecord]],
+        merged: Callable[[EntityRecord, EntityRecord], EntityRecord] | None,
+    ) -> None:
         with self._env.begin(write=True) as transaction:
             database = self._databases.get(digest)
             fresh = database or self._env.open_db(_name(digest), txn=transaction)
-            transaction.drop(fresh, delete=False)
-            for key, record in entities:
+            if merged is None:
+                transaction.drop(fresh, delete=False)
+            for key, other in entities:
+                kept = None if merged is None else transaction.get(fit(key), db=fresh)
+                record = other if merged is None or kept is None else merged(_own(kept), other)
                 transaction.put(fit(key), encode_entity(record), db=fresh)
             transaction.put(digest.encode(), encode_note(note), db=self._notes)
         self._databases = {**self._databases, digest: fresh}
@@ -306,6 +319,14 @@ def _is_short(path: Path) -> bool:
         return False
     last = max(int.from_bytes(data[at : at + 8], sys.byteorder) for at in (_LAST_PAGE_AT, _META + _LAST_PAGE_AT))
     return (last + 1) * page > size
+
+
+def _own(value: bytes) -> EntityRecord:
+    """A record of this store, however it is looked at while another's are added."""
+    try:
+        return decode_entity(value)
+    except ValueError as error:
+        _refuse(error)
 
 
 def _name(digest: str) -> bytes:

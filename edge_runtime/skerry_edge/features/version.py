@@ -15,13 +15,12 @@ from skerry_core.features.read import Reading
 from skerry_core.features.vector import Vector
 from skerry_edge.events.follow import Place
 from skerry_edge.features.clock import Clock, Moments, anchor_of, moment
-from skerry_edge.features.note import EntityRecord, fit
+from skerry_edge.features.note import NO_ANCHOR, Adopted, EntityRecord, fit
 from skerry_edge.features.ports import Engine, State, StoreDamagedError
 
 # Of encoded states that are held decoded as well, by version; and readings.
 HOT_BYTES = 16 << 20
 MAX_READINGS = 10_000
-_NO_ANCHOR = -(1 << 62)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,7 +37,8 @@ class Live:
 class EntityReading:
     """What an entity's features are at the moment `now` (µs); events up to `applied` are in it.
 
-    Of `computed`, values and statuses hold for `now`, but for Recency; `whole` is as of `now` in every respect.
+    Of `computed`, values and statuses hold for `now`, but for Recency; `whole` is as of `now` in every respect. If
+    another node's snapshot was `adopted`, its events may be in it, too.
     """
 
     engine: Engine
@@ -46,6 +46,7 @@ class EntityReading:
     now: int
     applied: Place
     vectors: dict[tuple[str, ...], Vector] = field(default_factory=dict)
+    adopted: Adopted | None = None
 
     def vector(self, names: tuple[str, ...]) -> Vector:
         """These features as a row of a model's input; made once for all readings that `computed` holds for."""
@@ -94,6 +95,7 @@ class Version:
         get: Callable[[bytes], EntityRecord | None],
         kept: Mapping[bytes, int] | None = None,
         hot_bytes: int = HOT_BYTES,
+        adopted: Adopted | None = None,
     ) -> None:
         """`kept` has the sizes of the entities that `get` finds, those with no event for longest first."""
         self.digest = digest
@@ -101,6 +103,7 @@ class Version:
         self.counts = Counts()
         self.applied = Place()
         self.newest_received = 0
+        self.adopted = adopted
         self._clock = clock
         self._boot = boot
         self._get = get
@@ -173,6 +176,13 @@ class Version:
         self.counts.purged += len(names)
         return len(names)
 
+    def disown(self) -> None:
+        """Forget all entities, of which nobody can tell what of them another node's snapshot brought."""
+        with self._lock:
+            for name in list(self._sizes):
+                self._forget(name)
+            self.adopted = None
+
     def pending(self) -> dict[bytes, EntityRecord | None]:
         """What a commit is to write; within max_bytes afterwards."""
         records = {name: self._encoded(live) for name, live in self._dirty.items()}
@@ -208,7 +218,7 @@ class Version:
             live, computed, vectors = found
             now = self._moment(live)
             if now < computed.until_us:
-                return EntityReading(self.engine, computed, now, self.applied, vectors)
+                return EntityReading(self.engine, computed, now, self.applied, vectors, self.adopted)
         return self._compute(name)
 
     def _compute(self, name: bytes) -> EntityReading:
@@ -223,7 +233,7 @@ class Version:
                 self._readings.pop(next(iter(self._readings)))
             vectors: dict[tuple[str, ...], Vector] = {}
             self._readings[name] = (live, computed, vectors)
-        return EntityReading(self.engine, computed, now, applied, vectors)
+        return EntityReading(self.engine, computed, now, applied, vectors, self.adopted)
 
     def _moment(self, live: Live) -> int:
         if live.anchor is not None and live.same_boot:
@@ -239,7 +249,7 @@ class Version:
         record = self._get(name)
         if record is None:
             return None
-        anchor = None if record.anchor == _NO_ANCHOR else record.anchor
+        anchor = None if record.anchor == NO_ANCHOR else record.anchor
         try:
             state = self.engine.decode(record.state)
         except ValueError as error:
@@ -249,7 +259,7 @@ class Version:
     def _encoded(self, live: Live | None) -> EntityRecord | None:
         if live is None:
             return None
-        anchor = _NO_ANCHOR if live.anchor is None else live.anchor
+        anchor = NO_ANCHOR if live.anchor is None else live.anchor
         return EntityRecord(self.engine.encode(live.state), live.received, anchor, self._boot)
 
     def _evict(self, count: int) -> None:

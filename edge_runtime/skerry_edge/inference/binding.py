@@ -148,6 +148,9 @@ def _lineage(
 ) -> FeatureLineage:
     values = {value.name: value for value in reading.computed.values}
     used = [values[name] for name in binding.features]
+    adopted = reading.adopted
+    if adopted is not None and reading.since > adopted.made:
+        adopted = None  # no window reaches back to its events
     ages = (None if value.event_time is None else max(reading.now - value.event_time, 0) for value in used)
     return FeatureLineage(
         input=binding.input,
@@ -160,4 +163,6 @@ def _lineage(
         ages=tuple(None if age is None else age // 1000 for age in ages),
         stale=stale,
         events=tuple(value.events for value in used),
+        adopted="" if adopted is None else f"{adopted.node}/{adopted.snapshot[_DIGEST_CHARACTERS]}",
+        adopted_until=0 if adopted is None else adopted.made,
     )

@@ -3,13 +3,14 @@
 import time
 from collections.abc import Callable
 from http import HTTPStatus
-from pathlib import Path
 
 import msgspec
 
 from skerry_api.v1alpha1.syncpolicy import CONSENT, DEAD_LETTER
 from skerry_core.features.definition import MAX_DOCUMENT_BYTES
+from skerry_core.micros import rfc3339
 from skerry_core.sync_policy.defaults import BUILT_IN_STREAMS
+from skerry_core.sync_policy.document import SyncPolicyDocument
 from skerry_edge.events.logs import EventLogs
 from skerry_edge.events.segment import boot_hash
 from skerry_edge.events.settings import StreamSettings
@@ -19,9 +20,11 @@ from skerry_edge.features.features import Features
 from skerry_edge.features.letters import LetterBox
 from skerry_edge.features.materializer import Sources
 from skerry_edge.features.needs import Needs
+from skerry_edge.features.note import Adopted
 from skerry_edge.http.message import Response
 from skerry_edge.inference.activator import Activator  # noqa: TC001 - an attribute, of use to readers
 from skerry_edge.inference.authority import Authority
+from skerry_edge.inference.config import Config
 from skerry_edge.inference.store_folder import StoreFolder
 from skerry_edge.ingest.withdrawals import Withdrawals
 
@@ -44,14 +47,27 @@ class Needed:
 
 
 def make_features(
-    state: Path, boot: str, logs: EventLogs, store: StoreFolder, needs: Callable[[], Needs], clock: Clock
+    config: Config,
+    boot: str,
+    logs: EventLogs,
+    store: StoreFolder,
+    needs: Callable[[], Needs],
+    policy: Callable[[], SyncPolicyDocument],
+    clock: Clock,
 ) -> Features:
-    """The store of features below `state`; nothing is opened before its thread starts."""
-    policy = BUILT_IN_STREAMS[DEAD_LETTER]
+    """The store of features below the process's state; nothing is opened before its thread starts.
+
+    `policy` gives the SyncPolicy in force.
+    """
+    state, letters = config.state, BUILT_IN_STREAMS[DEAD_LETTER]
 
     def box() -> LetterBox:
-        log = logs.open(StreamSettings(DEAD_LETTER, policy.tier.rank, policy.max_age, policy.max_bytes))
+        log = logs.open(StreamSettings(DEAD_LETTER, letters.tier.rank, letters.max_age, letters.max_bytes))
         return LetterBox(logs.directory(DEAD_LETTER), log, lambda: time.time_ns() // 1000)
+
+    def data_class(stream: str) -> str | None:
+        found = policy().stream(stream)
+        return None if found is None else found.data_class or ""
 
     sources = Sources(
         logs=logs.directory(DEAD_LETTER).parent,
@@ -60,6 +76,9 @@ def make_features(
         document=lambda digest: store.blob(digest, MAX_DOCUMENT_BYTES),
         compiled=compiled,
         withdrawals=Withdrawals(state / "consent.json", logs.directory(CONSENT)).since,
+        node=config.node,
+        neighbours=config.store / "neighbours",
+        data_class=data_class,
     )
     return Features(state / "features", sources, box, clock)
 
@@ -82,6 +101,7 @@ def entity_features(features: Features, namespace: str, name: str, entity: tuple
                 "version": document.version,
                 "digest": course.version.digest,
                 "warm": course.warm,
+                "adopted": _adopted(course.version.adopted),
                 "applied": {"epoch": reading.applied.epoch, "seq": reading.applied.seq},
                 "features": [
                     {
@@ -97,3 +117,9 @@ def entity_features(features: Features, namespace: str, name: str, entity: tuple
     if not found:
         return Response(HTTPStatus.NOT_FOUND, b"no such feature set is computed here\n", "text/plain; charset=utf-8")
     return Response(HTTPStatus.OK, msgspec.json.encode({"set": f"{namespace}/{name}", "versions": found}))
+
+
+def _adopted(adopted: Adopted | None) -> dict[str, object] | None:
+    if adopted is None:
+        return None
+    return {"node": adopted.node, "snapshot": adopted.snapshot, "until": rfc3339(adopted.made)}

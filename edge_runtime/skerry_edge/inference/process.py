@@ -72,7 +72,12 @@ async def serve(config: Config, errors: ErrorClasses) -> None:
     routes = Routes()
     authority = Authority(anchors, config.site, store, state)
     clock, needed = Clock(), Needed(authority)
-    features = make_features(state, boot, logs, store, needed, clock)
+    policy = SitePolicy(
+        config.store / "blobs",
+        lambda: authority.document.sync_policy if authority.document is not None else None,
+        state / "sync_policy",
+    )
+    features = make_features(config, boot, logs, store, needed, policy.current, clock)
     metrics.registry.register(FeatureCollector(features, clock))
     labels = make_labels(config, logs, authority, metrics.registry)
     activator = Activator(
@@ -114,11 +119,6 @@ async def serve(config: Config, errors: ErrorClasses) -> None:
         reporter, metrics, alive=lambda: activator.alive, ready=ready, features=features, lineage=lineage
     )
     own = HttpServer(status.handle, plain_error, bodies)
-    policy = SitePolicy(
-        config.store / "blobs",
-        lambda: authority.document.sync_policy if authority.document is not None else None,
-        state / "sync_policy",
-    )
     ingest = Ingest(
         config.site,
         config.node,

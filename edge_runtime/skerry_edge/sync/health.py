@@ -1,22 +1,33 @@
-"""Liveness, readiness and metrics over HTTP. Readiness means that the disk was read; it never asks the network."""
+"""Liveness, readiness and metrics over HTTP, and snapshots of features for other nodes.
+
+Readiness means that the disk was read; it never asks the network.
+"""
 
 import threading
+from collections.abc import Callable, Iterator
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
 _TEXT = "text/plain; charset=utf-8"
+SNAPSHOTS = "/snapshots/"
+
+# By a file's name its length and bytes as they go out; None if there is none. The bytes raise OSError.
+Sealed = Callable[[str], tuple[int, Iterator[bytes]] | None]
 
 
 class HealthServer(ThreadingHTTPServer):
-    """Serves /livez, /readyz and /metrics from threads of its own; port 0 takes any free one."""
+    """Serves /livez, /readyz, /metrics and /snapshots/NAME from threads of its own; port 0 takes any free one."""
 
     daemon_threads = True
 
-    def __init__(self, address: tuple[str, int], registry: CollectorRegistry) -> None:
+    def __init__(self, address: tuple[str, int], registry: CollectorRegistry, sealed: Sealed = lambda _: None) -> None:
         super().__init__(address, _Handler)
         self.registry = registry
+        self.sealed = sealed
+        # One at a time: a node that serves has better things to do.
+        self.sending = threading.Lock()
         self.ready = threading.Event()
 
     def start(self) -> None:
@@ -44,8 +55,32 @@ class _Handler(BaseHTTPRequestHandler):
                 self._answer(HTTPStatus.SERVICE_UNAVAILABLE, b"the disk has not been read yet\n", _TEXT)
             case "/metrics":
                 self._answer(HTTPStatus.OK, generate_latest(self.server.registry), CONTENT_TYPE_LATEST)
+            case path if path.startswith(SNAPSHOTS):
+                self._send(path.removeprefix(SNAPSHOTS))
             case _:
-                self._answer(HTTPStatus.NOT_FOUND, b"there are /livez, /readyz and /metrics\n", _TEXT)
+                self._answer(HTTPStatus.NOT_FOUND, b"there are /livez, /readyz, /metrics and /snapshots/NAME\n", _TEXT)
+
+    def _send(self, name: str) -> None:
+        if not self.server.sending.acquire(blocking=False):
+            self._answer(HTTPStatus.SERVICE_UNAVAILABLE, b"another node is being sent one\n", _TEXT)
+            return
+        try:
+            found = self.server.sealed(name)
+            if found is None:
+                self._answer(HTTPStatus.NOT_FOUND, b"there is no such snapshot\n", _TEXT)
+                return
+            self.close_connection = True
+            length, chunks = found
+            self.send_response(HTTPStatus.OK)
+            self.send_header("Content-Type", "application/octet-stream")
+            self.send_header("Content-Length", str(length))
+            self.end_headers()
+            for chunk in chunks:
+                self.wfile.write(chunk)
+        except OSError:
+            self.close_connection = True  # the file or whoever asked for it went away; it notices by the length
+        finally:
+            self.server.sending.release()
 
     def _answer(self, status: HTTPStatus, body: bytes, kind: str) -> None:
         self.send_response(status)

@@ -42,6 +42,10 @@ class Layout:
         return self.root / "inference" / "features"
 
     @property
+    def neighbours(self) -> Path:
+        return self.root / "store" / "neighbours"
+
+    @property
     def grant(self) -> Path:
         return self.root / "sync" / "grant.json"
 

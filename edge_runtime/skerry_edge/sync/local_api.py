@@ -27,6 +27,7 @@ _NODES = f"/apis/{GROUP}/{VERSION}/runtimenodes"
 
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 10.0
+MAX_NODES = 500
 # The server ends a watch after this long, spread so that nodes don't come back in step. A watch that brings nothing
 # for READ_SECONDS more is dead: half-open connections look just like quiet ones.
 WATCH_SECONDS = (60, 120)
@@ -78,6 +79,13 @@ class LocalApi:
                         return
                     case "ERROR":
                         raise RetryError("ApiUnavailable", f"the watch ended: {found.get('message')}")
+
+    def nodes(self) -> list[Object]:
+        """The RuntimeNodes of the site, the first MAX_NODES of them. Raises SkerryError."""
+        with self._session() as session:
+            listing = session.request("GET", _NODES, {"limit": str(MAX_NODES)})
+            with _converting():
+                return [dict(item) for item in listing.get("items") or ()]
 
     def write_node_status(self, name: str, status: Object) -> int:
         """Merge a status into this node's RuntimeNode, which is made if it isn't there; the object's generation.

@@ -10,7 +10,7 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, Counter
 from pydantic import ValidationError
 
 from skerry_api.kinds import ASSIGNMENT_NAME, GRANT_KEY, GRANT_SECRET
@@ -41,11 +41,14 @@ from skerry_edge.sync.inference_api import InferenceApi, InferenceStatus
 from skerry_edge.sync.layout import Layout
 from skerry_edge.sync.local_api import ASSIGNMENTS, SECRETS, LocalApi, Object
 from skerry_edge.sync.metered import MeteredFlag
+from skerry_edge.sync.neighbours.fetching import Neighbours
+from skerry_edge.sync.neighbours.offers import Offers
 from skerry_edge.sync.node_reporter import NodeReporter
 from skerry_edge.sync.outbound.aggregates.derivation import Aggregates
 from skerry_edge.sync.outbound.deriving import DerivingLoop
 from skerry_edge.sync.outbound.outbound import Outbound
 from skerry_edge.sync.outbound.rollups.loop import Destination, RollupLoop
+from skerry_edge.sync.outbound.salt import load_salt
 from skerry_edge.sync.policy_keeper import PolicyKeeper
 from skerry_edge.sync.report import Cause, Facts
 from skerry_edge.sync.resend import Resends
@@ -128,6 +131,24 @@ class Sync:
             registry,
         )
         resends = Resends(settings.site, settings.node, self._grant.store, self._uploader, self._scheduler)
+        snapshots = load_salt(layout.grant.parent / "salt", settings.site_salt).key("snapshots")
+        transfers = Counter(
+            "skerry_sync_feature_snapshots_total",
+            "Snapshots of features that other nodes got from here (Sent), or that this one got, or failed to.",
+            ["outcome"],
+            registry=registry,
+        )
+        self._offers = Offers(layout.features, snapshots, self._in_force, self._traffic, transfers)
+        neighbours = Neighbours(
+            layout,
+            self._api,
+            self._in_force,
+            self._traffic,
+            transfers,
+            site=settings.site,
+            node=settings.node,
+            key=snapshots,
+        )
         reporter = NodeReporter(
             self._ask_inference, self._facts, lambda status: self._api.write_node_status(settings.node, status)
         )
@@ -147,12 +168,13 @@ class Sync:
                 Loop("assignment", self._local(self._follow_assignment)),
                 Loop("grant", self._local(self._follow_grant)),
                 Loop("report", self._local(reporter.step)),
+                Loop("neighbours", neighbours.step),
                 *(Loop(name, loop.step) for name, loop in deriving.items()),
                 *self._telemetry.loops,
             ),
             registry,
         )
-        self.health = HealthServer(("", settings.health_port), registry)
+        self.health = HealthServer(("", settings.health_port), registry, self._offers.sealed)
 
     def start(self) -> None:
         """Start all loops and answer probes; the disk has been read, so this node is ready."""
@@ -311,6 +333,8 @@ class Sync:
             disk=DiskUsage(capacity=volume.f_blocks * volume.f_frsize, free=volume.f_bavail * volume.f_frsize),
             queue_depth=self._backlog.depth(now),
             queues=self._backlog.queues(now),
+            address=self._settings.address,
+            snapshots=self._offers.current(now) if self._settings.address else (),
         )
 
 
@@ -324,7 +348,7 @@ def run(settings: Settings, stop: threading.Event, errors: ErrorClasses) -> None
 
 def _prepare(layout: Layout) -> None:
     """Make sync's own folders, and remove what a killed write left."""
-    for folder in (layout.assignment.parent, layout.grant.parent, layout.own_log):
+    for folder in (layout.assignment.parent, layout.grant.parent, layout.own_log, layout.neighbours):
         folder.mkdir(parents=True, exist_ok=True)
         for leftover in folder.glob(".*.tmp"):
             leftover.unlink()

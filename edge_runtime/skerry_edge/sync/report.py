@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from skerry_api.conditions import Observation, Outcome, Progressing, Ready, Stalled, Waiting, conditions_for
 from skerry_api.v1alpha1.condition import ConditionStatus
-from skerry_api.v1alpha1.runtimenode import DiskUsage, RuntimeNodeStatus, TierQueue
+from skerry_api.v1alpha1.runtimenode import DiskUsage, FeatureSnapshot, RuntimeNodeStatus, TierQueue
 from skerry_api.v1alpha1.siteassignment import ModelPhase, ModelReport, Serial
 from skerry_core.drift.report import condition_of, settled
 from skerry_edge.delivery.plan import DOWNLOADING, Pending
@@ -50,6 +50,8 @@ class Facts:
     disk: DiskUsage | None = None
     queue_depth: int = 0
     queues: tuple[TierQueue, ...] = ()
+    address: str = ""
+    snapshots: tuple[FeatureSnapshot, ...] = ()
 
 
 def report(facts: Facts, generation: int, before: RuntimeNodeStatus | None, now: datetime) -> RuntimeNodeStatus:
@@ -70,6 +72,8 @@ def report(facts: Facts, generation: int, before: RuntimeNodeStatus | None, now:
         disk=facts.disk,
         queue_depth=coarse(facts.queue_depth),
         queues=facts.queues,
+        address=facts.address,
+        snapshots=facts.snapshots,
         updated_at=now,
     )
 
@@ -101,6 +105,8 @@ def _news(status: RuntimeNodeStatus) -> tuple[object, ...]:
         status.resident,
         status.queue_depth,
         tuple((queue.tier, queue.depth, queue.held_reason) for queue in status.queues),
+        status.address,
+        status.snapshots,
     )
 
 

@@ -15,7 +15,8 @@ _REQUIRED = ("SKERRY_SITE", "SKERRY_NODE", _API_HOST, _API_PORT)
 class Settings:
     """Who this node is, where its volume, the pinned keys and its credentials are mounted, and whom it talks to.
 
-    `metered`: whether the link costs by the byte, unless `sync/link.json` says otherwise.
+    `metered`: whether the link costs by the byte, unless `sync/link.json` says otherwise. `address` is where other
+    nodes of the site reach this one, empty if nobody said.
     """
 
     site: str
@@ -28,6 +29,7 @@ class Settings:
     health_port: int
     metered: bool = False
     site_salt: Path = Path("/etc/skerry/salt/salt")
+    address: str = ""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
@@ -35,7 +37,8 @@ class Settings:
         missing = [name for name in _REQUIRED if not environment.get(name)]
         if missing:
             raise UserMustActError("SettingsIncomplete", f"set {' and '.join(missing)} in the container's environment")
-        host = environment[_API_HOST]
+        host, own = environment[_API_HOST], environment.get("SKERRY_ADDRESS", "")
+        port = int(environment.get("SKERRY_SYNC_PORT", "8082"))
         return cls(
             site=environment["SKERRY_SITE"],
             node=environment["SKERRY_NODE"],
@@ -44,9 +47,14 @@ class Settings:
             credentials=Path(
                 environment.get("SKERRY_CREDENTIALS_DIR", "/var/run/secrets/kubernetes.io/serviceaccount")
             ),
-            api_server=f"https://{f'[{host}]' if ':' in host else host}:{environment[_API_PORT]}",
+            api_server=f"https://{_bracketed(host)}:{environment[_API_PORT]}",
             inference_status=f"http://127.0.0.1:{environment.get('SKERRY_STATUS_PORT', '8081')}/status",
-            health_port=int(environment.get("SKERRY_SYNC_PORT", "8082")),
+            health_port=port,
             metered=environment.get("SKERRY_LINK_METERED", "").strip().lower() == "true",
             site_salt=Path(environment.get("SKERRY_SALT_DIR", "/etc/skerry/salt")) / "salt",
+            address=f"{_bracketed(own)}:{port}" if own else "",
         )
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

@@ -31,6 +31,8 @@ LISTING = "Listing"
 RESEND = "Resend"
 # To the site's own API server and back: not over the site's link.
 LOCAL = "Local"
+# Snapshots of features, from and to the site's other nodes: not over the site's link either.
+NEIGHBOURS = "Neighbours"
 # Pushed to the site's own receiver, which may be anywhere.
 METRICS = "Metrics"
 _OTHER = "Other"

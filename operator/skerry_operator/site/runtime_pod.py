@@ -178,7 +178,12 @@ def _sync(site: str, template: RuntimeTemplate) -> KubeObject:
         "imagePullPolicy": "IfNotPresent",
         "command": ["python", "-m", "skerry_edge.sync"],
         # `sync/link.json` on the node's volume says otherwise whenever the site's owner wants it to.
-        "env": [*_environment(site), _optional("SKERRY_LINK_METERED", LINK, "metered")],
+        "env": [
+            *_environment(site),
+            _optional("SKERRY_LINK_METERED", LINK, "metered"),
+            # Where the site's other nodes get snapshots of features.
+            {"name": "SKERRY_ADDRESS", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},
+        ],
         # OTEL_* variables, if this site has a receiver; what changes in them holds for pods that start afterwards.
         "envFrom": [{"secretRef": {"name": OTLP, "optional": True}}],
         "ports": [{"name": "sync", "containerPort": SYNC_PORT, "protocol": "TCP"}],

@@ -168,7 +168,11 @@ def _asked(order: Order, questions: Questions, digest: str, plan: Plan) -> _Aske
         labels = labels_of(questions, found.table)
         truths = [None if each is None else each.truth for each in labels]
         table = found.table.append_column(LABEL, pa.array(truths, pa.list_(pa.float64())))
-        passed = {"otherVersion": found.other_versions, "notYetInHistory": found.beyond_history}
+        passed = {
+            "otherVersion": found.other_versions,
+            "notYetInHistory": found.beyond_history,
+            "anotherNodesEvents": found.another_nodes,
+        }
         return _Asked(table, found.rows, ends, absent, consents, passed, labels)
     table = read_rows(order.rows, document)
     rows = entity_rows(table, document, sorted({(end.site, end.node) for end in ends}))

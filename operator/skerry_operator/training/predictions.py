@@ -34,13 +34,15 @@ _SCHEMA = (
 class Predicted:
     """Predictions as rows, as a table, and how many were passed over.
 
-    That is, predictions by other versions of the set, and those whose events the history doesn't have yet.
+    That is, predictions by other versions of the set, those whose events the history doesn't have yet, and those where
+    events of another node may have counted, whose snapshot was taken over.
     """
 
     table: pa.Table
     rows: EntityRows
     other_versions: int
     beyond_history: int
+    another_nodes: int
 
 
 def read_predictions(
@@ -60,7 +62,7 @@ def read_predictions(
     keys: list[bytes] = []
     epochs: list[str] = []
     seqs: list[int] = []
-    others = beyond = 0
+    others = beyond = foreign = 0
     for row in _rows(questions, schema, columns, model):
         lineage = _lineage(row["features"], document, digest)
         parts = [row[name] for name in columns]
@@ -68,6 +70,9 @@ def read_predictions(
             others += 1
             continue
         epoch, seq = lineage["epoch"], lineage["seq"]
+        if lineage.get("adopted"):
+            foreign += 1
+            continue
         if seq > known.get((row["site"], row["node"], epoch), 0):
             beyond += 1
             continue
@@ -91,7 +96,7 @@ def read_predictions(
         epochs,
         np.array(seqs, np.int64),
     )
-    return Predicted(table, rows, others, beyond)
+    return Predicted(table, rows, others, beyond, foreign)
 
 
 def _rows(questions: Questions, schema: pa.Schema, columns: list[str], model: str) -> Iterator[Mapping[str, Any]]:

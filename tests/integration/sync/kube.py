@@ -125,9 +125,14 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         parts = urlsplit(self.path)
         query = {name: values[0] for name, values in parse_qs(parts.query).items()}
-        path = f"{parts.path}/{query['fieldSelector'].removeprefix('metadata.name=')}"
         if not self._allowed():
             return
+        if "fieldSelector" not in query:
+            with self.server.kube.changed:
+                found = [item for path, item in self.server.kube.objects.items() if path.startswith(f"{parts.path}/")]
+            self._answer(200, {"items": found, "metadata": {"resourceVersion": "1"}})
+            return
+        path = f"{parts.path}/{query['fieldSelector'].removeprefix('metadata.name=')}"
         if "watch" in query:
             self._watch(path, int(query["resourceVersion"]))
             return

@@ -87,6 +87,7 @@ class Node:
             "SKERRY_CREDENTIALS_DIR": str(self.credentials),
             "SKERRY_STATUS_PORT": str(self.inference.server_address[1]),
             "SKERRY_SYNC_PORT": str(self.port),
+            "SKERRY_ADDRESS": "127.0.0.1",
             "KUBERNETES_SERVICE_HOST": host,
             "KUBERNETES_SERVICE_PORT": port,
         }

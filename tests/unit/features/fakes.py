@@ -49,8 +49,9 @@ class FakeStore:
     def at_rest(self, digest):
         yield self._notes[digest], iter(sorted(self._entities[digest].items()))
 
-    def load(self, digest, note, entities):
-        loaded = dict(entities())
+    def load(self, digest, note, entities, merged=None):
+        kept = {} if merged is None else self._entities.get(digest, {})
+        loaded = kept | {key: merged(kept[key], other) if key in kept else other for key, other in entities()}
         self._notes[digest], self._entities[digest] = note, loaded
 
     def drop(self, digest):
@@ -122,6 +123,9 @@ class FakeEngine:
 
     def decode(self, data):
         return tuple(json.loads(data))
+
+    def merge(self, one, other, now):
+        return (one[0] + other[0], one[1] + other[1], max(one[2], other[2]))
 
     reach = 60 * SECOND
     recency = frozenset()

@@ -17,6 +17,7 @@ from skerry_core.lineage.record import Prediction
 from skerry_edge.events.follow import Place
 from skerry_edge.features.engine import CoreEngine, compiled
 from skerry_edge.features.materializer import Standing
+from skerry_edge.features.note import Adopted
 from skerry_edge.features.version import Version
 from skerry_edge.inference.activation.state import ModelKey
 from skerry_edge.inference.binding import NO_FEATURES, fill
@@ -108,6 +109,21 @@ def test_filled_for_the_entity_that_the_request_names(here):
     (lineage,) = filled.lineage
     assert (lineage.set, lineage.version, lineage.digest, lineage.seq) == ("plant/presses", "1.0.0", "1" * 12, 3)
     assert (lineage.ages, lineage.stale, lineage.since) == ((3000, 3000), (), T + 3 * SECOND - 600 * SECOND)
+
+
+@pytest.mark.parametrize(
+    ("ago", "told"),
+    [(60, "node-9/" + "7" * 12), (600, "node-9/" + "7" * 12), (601, "")],
+    ids=["within", "edge", "past"],
+)
+def test_another_nodes_snapshot_is_noted_while_windows_reach_back_to_it(here, ago, told):
+    made = here.node.wall - ago * SECOND
+    here.versions[ONE].adopted = Adopted("node-9", "sha256:" + "7" * 64, made)
+    for entity in ("press-7", "press-7", "press-8"):
+        (lineage,) = ask(here, model(bound(("count", "mean"))), tensor("x", 1, 4), entity=entity).lineage
+        # Of whom nothing is known, nothing came with it.
+        told_of = told if entity == "press-7" else ""
+        assert (lineage.adopted, lineage.adopted_until) == (told_of, made if told_of else 0)
 
 
 @pytest.mark.parametrize("rows", [0, 1, 3])

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from skerry_core.errors import UserMustActError
 from skerry_core.lineage.explain import MAX_EVENTS, Found, explain, wanted
@@ -213,3 +214,15 @@ def test_what_is_no_id(text):
 
 def test_an_id_is_its_text():
     assert str(RecordId.parse(str(ID))) == str(ID)
+
+
+def test_what_another_nodes_snapshot_brought_is_said():
+    record, _ = recorded(EVENTS)
+    (lineage,) = record.features
+    taken = structs.replace(lineage, adopted="node-9/0123456789ab", adopted_until=ago(400))
+    of = found(structs.replace(record, features=(taken,)))
+    whole = {each.input: kept(EVENTS) for each in wanted(of)}
+    for looked_up in (whole, {}):
+        (filled,) = explain(of, looked_up, "node").inputs
+        assert "node node-9 took in until" in filled.notes[0]
+        assert "snapshot 0123456789ab was taken over" in filled.notes[0]

@@ -174,3 +174,8 @@ def test_ports_are_told_apart():
 def test_a_receiver_of_metrics_is_sync_s_alone_and_need_not_be_there():
     assert CONTAINERS["sync"]["envFrom"] == [{"secretRef": {"name": "skerry-otlp", "optional": True}}]
     assert "envFrom" not in CONTAINERS["inference"]
+
+
+def test_sync_is_told_where_other_nodes_reach_it():
+    address = {"name": "SKERRY_ADDRESS", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}
+    assert address in CONTAINERS["sync"]["env"]

@@ -39,3 +39,11 @@ def test_metrics_are_prometheus_text(server):
 
 def test_other_paths_are_not_found(server):
     assert get(server, "/")[0] == 404
+
+
+def test_one_snapshot_goes_out_at_a_time(server):
+    server.sealed = lambda name: (6, iter([b"abc", b"def"])) if name == "a" else None
+    for path, answer in (("b", (404, "there is no such snapshot\n")), ("a", (200, "abcdef")), ("a", (200, "abcdef"))):
+        assert get(server, f"/snapshots/{path}") == answer
+        with server.sending:  # once that is over
+            assert get(server, "/snapshots/a")[0] == 503

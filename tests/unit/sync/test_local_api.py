@@ -132,3 +132,10 @@ def test_events_that_are_none_are_the_servers_fault(credentials, event):
     with canned_server(listing(), events(event)) as server, pytest.raises(RetryError) as caught:
         follow(server, credentials)
     assert caught.value.reason == "ApiUnavailable"
+
+
+def test_nodes_are_listed_within_bounds(credentials):
+    with canned_server(listing(ITEM, NEWER), listing()) as server:
+        api = LocalApi(server.url, credentials)
+        assert (api.nodes(), api.nodes()) == ([ITEM, NEWER], [])
+    assert server.requests[0][1].endswith("/runtimenodes?limit=500")

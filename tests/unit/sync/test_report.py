@@ -4,7 +4,7 @@ import pytest
 
 from skerry_api.v1alpha1.condition import ConditionStatus
 from skerry_api.v1alpha1.drift import DriftedColumn, DriftReport, DriftState
-from skerry_api.v1alpha1.runtimenode import DiskUsage, TierQueue
+from skerry_api.v1alpha1.runtimenode import DiskUsage, FeatureSnapshot, TierQueue
 from skerry_api.v1alpha1.siteassignment import EvidenceSummary, ModelPhase, ModelReport, Serial
 from skerry_api.v1alpha1.syncpolicy import Tier
 from skerry_edge.delivery.plan import Pending
@@ -15,6 +15,9 @@ LATER = NOW + timedelta(minutes=5)
 DIGEST = "sha256:" + "a" * 64
 OTHER = "sha256:" + "b" * 64
 SERIAL = Serial(incarnation=1, n=4)
+SNAPSHOT = FeatureSnapshot(
+    feature_set=DIGEST, digest=OTHER, size=9, begun_at=NOW, made_at=NOW, expires_at=NOW + timedelta(days=2)
+)
 
 
 def model(phase=ModelPhase.SERVING, **fields) -> ModelReport:
@@ -131,6 +134,8 @@ def test_a_condition_keeps_the_time_of_its_transition():
         {"models": (model(drift=DRIFTING),)},
         {"queues": (TierQueue(tier=Tier.BULK, depth=1000),)},
         {"queues": (TierQueue(tier=Tier.BULK, held_reason="Metered"),)},
+        {"address": "10.0.0.7:8082"},
+        {"snapshots": (SNAPSHOT,)},
     ],
 )
 def test_news_is_written(news):

@@ -40,3 +40,11 @@ def test_what_is_missing_is_named(name):
 def test_the_link_costs_if_the_chart_says_so(value, metered):
     environment = MINIMAL if value is None else MINIMAL | {"SKERRY_LINK_METERED": value}
     assert Settings.from_environment(environment).metered is metered
+
+
+@pytest.mark.parametrize(
+    ("own", "address"), [(None, ""), ("", ""), ("10.1.2.3", "10.1.2.3:8082"), ("fd00::7", "[fd00::7]:8082")]
+)
+def test_where_other_nodes_reach_this_one(own, address):
+    told = {} if own is None else {"SKERRY_ADDRESS": own}
+    assert Settings.from_environment(MINIMAL | told).address == address

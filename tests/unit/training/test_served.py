@@ -5,6 +5,7 @@ import random
 import pytest
 
 from skerry_core.features.plan import compile_set
+from skerry_edge.features.note import Adopted
 from tests.unit.training.world import vectors
 
 
@@ -59,3 +60,19 @@ def test_entity_rows_equal_what_was_served(world, seed):
 
 def last(world):
     return max(row["received"] for row in world.hub.rows("vibration")).timestamp() * 1e6
+
+
+def test_what_was_made_of_another_nodes_snapshot_is_no_row(world):
+    world.event({"rms": 1.0})
+    world.serve("press-1")
+    world.features.find(world.digest).adopted = Adopted("node-9", "sha256:" + "1" * 64, world.clocks.wall)
+    world.passes(1)
+    world.serve("press-1")
+    world.passes(24 * 3600)
+    world.serve("press-1")
+    world.passes(0.001)
+    world.event({"rms": 1.0})
+    world.ship()
+    told, table = world.build("--predictions", "vision/press-health")
+    assert (told["rows"], told["rowsLeftOut"]["anotherNodesEvents"]) == (2, 1)
+    assert vectors(table, world.names) == [world.served[place][2] for place in (0, 2)]
