@@ -66,33 +66,73 @@ class _Batch:
         return _Batch(columns, self.states, self.entity[at], self.time[at], self.received[at])
 
 
-def apply(plan: Plan, events: RawEvents, states: MutableMapping[bytes, EntityState]) -> Applied:
-    """Apply a batch. `states` is by entity key (see `entity_key`): what is there is changed, what is missing is added.
+@dataclass(frozen=True)
+class Taken:
+    """What counts of a batch: n events by their `rows` in it, each one's entity, and the columns that are read of them.
 
-    Nothing in an event makes it raise. If it does (no memory), states may be half changed: read them again.
+    `time` is when it happened, or was received if that was earlier. `late`, `refusals` and `undecided` as of Applied.
     """
+
+    rows: Integers
+    keys: Sequence[bytes]
+    columns: Sequence[Column]
+    time: Integers
+    received: Integers
+    refusals: tuple[Refusal, ...]
+    late: int
+    undecided: int
+
+
+def take(plan: Plan, events: RawEvents) -> Taken:
+    """Leave out what came too late, refuse what the set doesn't understand, and compute the columns of the rest."""
     in_time = events.received - events.time <= plan.lateness
     taken: Integers = np.flatnonzero(in_time)
     late = len(events.bodies) - len(taken)
     bodies = events.bodies if not late else [events.bodies[row] for row in taken.tolist()]
     normalized = plan.normalizer.normalize(bodies)
     refusals = tuple(Refusal(int(taken[r.row]), r.reason, r.field) for r in normalized.refusals)
-    if not normalized.rows:
-        return Applied(frozenset(), refusals, late)
-    evaluation = Evaluation(plan, normalized.fields, len(normalized.rows))
-    columns = [evaluation.column(column) for column in plan.columns]
     rows = taken[np.array(normalized.rows, dtype=np.int64)]
-    numbers = {key: number for number, key in enumerate(dict.fromkeys(normalized.keys))}
-    entity = np.array(list(map(numbers.__getitem__, normalized.keys)), dtype=np.int64)
+    columns: list[Column] = []
+    undecided = 0
+    if normalized.rows:
+        evaluation = Evaluation(plan, normalized.fields, len(normalized.rows))
+        columns = [evaluation.column(column) for column in plan.columns]
+        undecided = evaluation.undecided
+    received = events.received[rows]
+    time = np.minimum(events.time[rows], received)
+    return Taken(rows, normalized.keys, columns, time, received, refusals, late, undecided)
+
+
+def apply(plan: Plan, events: RawEvents, states: MutableMapping[bytes, EntityState]) -> Applied:
+    """Apply a batch. `states` is by entity key (see `entity_key`): what is there is changed, what is missing is added.
+
+    Nothing in an event makes it raise. If it does (no memory), states may be half changed: read them again.
+    """
+    taken = take(plan, events)
+    if not taken.keys:
+        return Applied(frozenset(), taken.refusals, taken.late)
+    numbers = {key: number for number, key in enumerate(dict.fromkeys(taken.keys))}
+    entity = np.array(list(map(numbers.__getitem__, taken.keys)), dtype=np.int64)
     for key in numbers:
         if key not in states:
             states[key] = EntityState.empty(plan)
-    received = events.received[rows]
-    time = np.minimum(events.time[rows], received)
-    batch = _Batch(columns, [states[key] for key in numbers], entity, time, received)
+    batch = _Batch(taken.columns, [states[key] for key in numbers], entity, taken.time, taken.received)
     for part in _steady(batch, tolerance(plan)):
         _apply(plan, part)
-    return Applied(frozenset(numbers), refusals, late, evaluation.undecided)
+    return Applied(frozenset(numbers), taken.refusals, taken.late, taken.undecided)
+
+
+def partials(plan: Plan, taken: Taken, owner: Integers, count: int) -> list[EntityState]:
+    """States of `count` owners, each of its own events alone: event i is of `owner[i]`. Nothing is trimmed.
+
+    An owner is a stretch of an entity's events. Absorbed one after the other (`EntityState.absorb`) they come to what
+    `apply` makes of these events, as long as the clock never falls back by more than `tolerance`.
+    """
+    batch = _Batch(taken.columns, [EntityState.empty(plan) for _ in range(count)], owner, taken.time, taken.received)
+    if len(taken.rows):
+        for index, pane_plan in enumerate(plan.panes):
+            _fill(pane_plan, index, batch)
+    return list(batch.states)
 
 
 def _steady(batch: _Batch, allowed: int) -> Iterator[_Batch]:

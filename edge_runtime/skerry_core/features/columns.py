@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -54,11 +55,15 @@ class Groups:
     ids: Integers
     time: Integers
 
-    @property
+    @cached_property
     def sizes(self) -> Integers:
         """How many rows each group has."""
-        return np.diff(self.starts, append=len(self.rows))
+        ends = np.empty_like(self.starts)
+        ends[:-1] = self.starts[1:]
+        ends[-1:] = len(self.rows)
+        return ends - self.starts
 
+    @cached_property
     def labels(self) -> Integers:
         """Position in `ids` of each of `rows`."""
         return np.repeat(np.arange(len(self.starts), dtype=np.int64), self.sizes)

@@ -11,6 +11,7 @@ from decimal import Context, Decimal
 from functools import cached_property
 
 from skerry_core.errors import UserMustActError
+from skerry_core.features.accumulators.exact import UNIT_BITS
 from skerry_core.features.accumulators.kinds import PARTS, Kind, build
 from skerry_core.features.accumulators.protocol import Accumulator
 from skerry_core.features.columns import ColumnKind, ColumnPlan
@@ -85,6 +86,12 @@ class FeaturePlan:
     def rule(self) -> str:
         """The aggregation as a plain text, which a dictionary finds several times faster than a member of an enum."""
         return self.feature.aggregation.value
+
+    @cached_property
+    def whole_weights(self) -> tuple[int, ...]:
+        """The weights, which are in [0, 1], as integers in units of 2^-1074."""
+        pairs = (weight.as_integer_ratio() for weight in self.weights)
+        return tuple(numerator << UNIT_BITS + 1 - denominator.bit_length() for numerator, denominator in pairs)
 
     @cached_property
     def width(self) -> int:

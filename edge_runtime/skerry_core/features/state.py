@@ -72,6 +72,15 @@ class EntityState:
                 for number in side[: -pane_plan.keep]:
                     del panes[number]
 
+    def absorb(self, plan: Plan, other: "EntityState", clock: int) -> None:
+        """Take in the state of other events, which must not be used any more; `clock` is the time now."""
+        for index, panes in enumerate(other.panes):
+            mine = self.panes[index]
+            for number, pane in panes.items():
+                held = mine.get(number)
+                mine[number] = pane if held is None else merge_panes(plan, index, held, pane)
+        self.trim(plan, clock)
+
     def begins_after(self, plan: Plan, moment: int) -> bool:
         """Whether a pane begins later than `moment`."""
         return any(

@@ -80,17 +80,10 @@ def _ewma(plan: FeaturePlan, window: Window, _: int) -> float:
     newest = panes[-1][0]
     numerator = denominator = 0
     for number, count, total in panes:
-        mantissa, exponent = _integer(plan.weights[newest - number])
-        weight = mantissa << exponent
+        weight = plan.whole_weights[newest - number]
         numerator += weight * total
         denominator += weight * count
     return quotient(numerator, denominator << UNIT_BITS)
-
-
-def _integer(weight: float) -> tuple[int, int]:
-    """A weight in [0, 1] as an integer in units of 2^-1074."""
-    numerator, denominator = weight.as_integer_ratio()
-    return numerator, UNIT_BITS - (denominator.bit_length() - 1)
 
 
 def _count(plan: FeaturePlan, window: Window, _: int) -> float:

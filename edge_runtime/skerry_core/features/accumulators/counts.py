@@ -1,6 +1,6 @@
 """Counts: by the buckets of a histogram, and by value for the most frequent ones."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -26,11 +26,14 @@ class Buckets(Accumulator):
         width = len(self.bounds) + 1
         bucket = np.searchsorted(np.array(self.bounds), column.values[groups.rows], side="left")
         size = len(groups.starts)
-        counts = np.bincount(groups.labels() * width + bucket, minlength=size * width).reshape(size, width)
+        counts = np.bincount(groups.labels * width + bucket, minlength=size * width).reshape(size, width)
         return [tuple(row) for row in counts.tolist()]
 
     def merge(self, one: tuple[int, ...], other: tuple[int, ...]) -> tuple[int, ...]:
         return tuple(a + b for a, b in zip(one, other, strict=True))
+
+    def fold(self, values: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
+        return tuple(map(sum, zip(*values, strict=True)))
 
     def pack(self, value: tuple[int, ...]) -> tuple[int, ...]:
         return value
@@ -51,7 +54,7 @@ class ByValue(Accumulator):
 
     def gather(self, column: Column, groups: Groups) -> list[Common]:
         assert column.values is not None
-        labels, hashes = groups.labels(), column.values[groups.rows]
+        labels, hashes = groups.labels, column.values[groups.rows]
         order = np.lexsort((hashes, labels))
         labels, hashes = labels[order], hashes[order]
         starts = np.flatnonzero(
@@ -68,6 +71,13 @@ class ByValue(Accumulator):
         for value, count in other[1].items():
             merged[value] = merged.get(value, 0) + count
         return _bounded(truncated=one[0] or other[0], counts=merged)
+
+    def fold(self, values: Sequence[Common]) -> Common:
+        merged: dict[int, int] = {}
+        for _, counts in values:
+            for value, count in counts.items():
+                merged[value] = merged.get(value, 0) + count
+        return _bounded(truncated=any(truncated for truncated, _ in values), counts=merged)
 
     def pack(self, value: Common) -> list[int]:
         packed = [int(value[0])]

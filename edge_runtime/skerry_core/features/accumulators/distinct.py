@@ -7,8 +7,9 @@ algorithm 6), which needs no table of corrections, nor a logarithm, whose last b
 """
 
 import math
-from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache, reduce
 from typing import TypeAlias
 
 import numpy as np
@@ -38,7 +39,7 @@ class Distinct(Accumulator):
         register = (hashes >> np.uint64(_BITS)).astype(np.int64)
         rest = (hashes & np.uint64((1 << _BITS) - 1)).astype(np.float64)
         rank = _BITS + 1 - np.frexp(rest)[1].astype(np.int64)
-        keys = np.unique(((groups.labels() << PRECISION | register) << _RANK_BITS) | rank)
+        keys = np.unique(((groups.labels << PRECISION | register) << _RANK_BITS) | rank)
         places = keys >> _RANK_BITS
         best = keys[np.concatenate((places[1:] != places[:-1], [True]))]
         found: list[dict[int, int]] = [{} for _ in groups.starts]
@@ -63,6 +64,16 @@ class Distinct(Accumulator):
             merged[place] = max(merged.get(place, 0), rank)
         return _canonical(merged)
 
+    def fold(self, values: Sequence[Value]) -> Value:
+        merged: dict[int, int] = {}
+        for value in values:
+            if isinstance(value, bytes):
+                return reduce(self.merge, values)
+            for place, rank in value.items():
+                if rank > merged.get(place, 0):
+                    merged[place] = rank
+        return _canonical(merged)
+
     def pack(self, value: Value) -> list[int] | bytes:
         if isinstance(value, bytes):
             return value
@@ -78,12 +89,14 @@ class Distinct(Accumulator):
 
 def estimate(value: Value) -> float:
     """How many different values were seen, as a whole number."""
-    ranks = Counter(value if isinstance(value, bytes) else value.values())
+    ranks = [0] * (_BITS + 2)
+    for rank in value if isinstance(value, bytes) else value.values():
+        ranks[rank] += 1
     if not isinstance(value, bytes):
         ranks[0] = REGISTERS - len(value)
     z = REGISTERS * _tau(1 - ranks[_BITS + 1] / REGISTERS)
-    for rank in range(_BITS, 0, -1):
-        z = 0.5 * (z + ranks[rank])
+    for count in ranks[_BITS:0:-1]:
+        z = 0.5 * (z + count)
     z += REGISTERS * _sigma(ranks[0] / REGISTERS)
     return float(round(_ALPHA * REGISTERS * REGISTERS / z))
 
@@ -97,6 +110,7 @@ def _canonical(registers: dict[int, int]) -> Value:
     return bytes(dense)
 
 
+@lru_cache(REGISTERS + 1)
 def _sigma(x: float) -> float:
     if x == 1:
         return math.inf

@@ -28,7 +28,7 @@ class _Exact(Accumulator):
     power: ClassVar[int]
 
     def gather(self, column: Column, groups: Groups) -> list[int]:
-        return add_up(_values(column, groups), groups.labels(), len(groups.starts), power=self.power)
+        return add_up(_values(column, groups), groups.labels, len(groups.starts), power=self.power)
 
     def merge(self, one: int, other: int) -> int:
         return one + other

@@ -93,7 +93,7 @@ class Last(Accumulator):
 
 def _edges(column: Column, groups: Groups, *, last: bool) -> list[tuple[int, float]]:
     time, values = groups.time[groups.rows], _values(column)[groups.rows]
-    order = np.lexsort((values, time, groups.labels()))
+    order = np.lexsort((values, time, groups.labels))
     ends = groups.starts + groups.sizes - 1 if last else groups.starts
     at = order[ends]
     return list(zip(time[at].tolist(), values[at].tolist(), strict=True))

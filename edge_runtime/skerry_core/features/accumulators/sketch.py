@@ -12,7 +12,7 @@ six decades.
 
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -42,7 +42,7 @@ class Sketch(Accumulator):
         inner = np.minimum(np.floor((2 * fractions - 1) * _PER_OCTAVE), _PER_OCTAVE - 1).astype(np.int64)
         buckets = (exponents.astype(np.int64) - 1 - _LOWEST) * _PER_OCTAVE + inner + 1
         buckets = np.sign(values).astype(np.int64) * buckets
-        keys, counts = np.unique(groups.labels() * (2 * _SPAN) + buckets + _SPAN, return_counts=True)
+        keys, counts = np.unique(groups.labels * (2 * _SPAN) + buckets + _SPAN, return_counts=True)
         found: list[dict[int, int]] = [{} for _ in groups.starts]
         for key, count in zip(keys.tolist(), counts.tolist(), strict=True):
             label, bucket = divmod(key, 2 * _SPAN)
@@ -54,6 +54,15 @@ class Sketch(Accumulator):
         merged = dict(_halve(one[1], halved - one[0]))
         for bucket, count in _halve(other[1], halved - other[0]).items():
             merged[bucket] = merged.get(bucket, 0) + count
+        return _bounded(halved, merged)
+
+    def fold(self, values: Sequence[Value]) -> Value:
+        # How often all are halved depends on all buckets together: to see to it once is the same.
+        halved = max(times for times, _ in values)
+        merged: dict[int, int] = {}
+        for times, counts in values:
+            for bucket, count in _halve(counts, halved - times).items():
+                merged[bucket] = merged.get(bucket, 0) + count
         return _bounded(halved, merged)
 
     def pack(self, value: Value) -> list[int]:

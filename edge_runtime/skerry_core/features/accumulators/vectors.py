@@ -26,7 +26,7 @@ class VectorSum(Accumulator):
     def gather(self, column: Column, groups: Groups) -> list[Sum]:
         assert column.values is not None
         values = column.values[groups.rows]
-        places = groups.labels()[:, None] * self.length + np.arange(self.length)
+        places = groups.labels[:, None] * self.length + np.arange(self.length)
         size = len(groups.starts)
         sums = add_up(values.ravel(), places.ravel(), size * self.length, power=1)
         return [_canonical(0, tuple(sums[at * self.length : (at + 1) * self.length])) for at in range(size)]
@@ -55,7 +55,7 @@ class VectorLast(Accumulator):
         assert column.values is not None
         values, time = column.values[groups.rows], groups.time[groups.rows]
         newest = np.maximum.reduceat(time, groups.starts)
-        labels = groups.labels()
+        labels = groups.labels
         best: list[tuple[float, ...] | None] = [None] * len(groups.starts)
         for at in np.flatnonzero(time == newest[labels]).tolist():
             label, vector = int(labels[at]), tuple(values[at].tolist())
