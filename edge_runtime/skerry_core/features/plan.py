@@ -11,7 +11,6 @@ from decimal import Context, Decimal
 from functools import cached_property
 
 from skerry_core.errors import UserMustActError
-from skerry_core.features.accumulators.exact import UNIT_BITS
 from skerry_core.features.accumulators.kinds import PARTS, Kind, build
 from skerry_core.features.accumulators.protocol import Accumulator
 from skerry_core.features.columns import ColumnKind, ColumnPlan
@@ -89,9 +88,11 @@ class FeaturePlan:
 
     @cached_property
     def whole_weights(self) -> tuple[int, ...]:
-        """The weights, which are in [0, 1], as integers in units of 2^-1074."""
-        pairs = (weight.as_integer_ratio() for weight in self.weights)
-        return tuple(numerator << UNIT_BITS + 1 - denominator.bit_length() for numerator, denominator in pairs)
+        """The weights as integers, in the largest unit in which all are whole: only their ratios matter."""
+        pairs = [weight.as_integer_ratio() for weight in self.weights]
+        # Denominators are powers of two.
+        unit = max((denominator for _, denominator in pairs), default=1)
+        return tuple(numerator * (unit // denominator) for numerator, denominator in pairs)
 
     @cached_property
     def width(self) -> int:
