@@ -1,7 +1,9 @@
 """A share of a build: some rows, and the part of the history that they need. The same here and on a Dask worker."""
 
+import gc
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import msgspec
@@ -38,7 +40,7 @@ def work(share: Share) -> Vectors:
     """Read the history and replay it. UserMustActError for what is wrong with it; raises the store's errors."""
     document = FeatureSetDocument.model_validate_json(share.document)
     plan = compile_set(document)
-    with opened(share.tables) as questions:
+    with opened(share.tables) as questions, _uncollected():
         schema = history_schema(questions, document.stream)
         bodies = body_plan(document, schema)
         whom = [name for name in ("subject", "source") if name in schema.names and share.consents is not None]
@@ -54,6 +56,18 @@ def work(share: Share) -> Vectors:
             chunk for batch in events(questions, schema, stretch) for chunk in _chunks(batch, bodies, share.consents)
         )
         return replay(plan, share.names, share.rows, chunks)
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Without the search for cycles: what is made here has none, and looking through it took a third of the time."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def shares(rows: EntityRows, count: int) -> list[Int64s]:

@@ -102,14 +102,16 @@ def event(data: dict[str, Any], time: int = T0, received: int | None = None, **m
     return body(data, **more), time, time if received is None else received
 
 
-def run(plan: Plan, events: Sequence[Event], states: dict[bytes, EntityState] | None = None) -> Applied:
-    states = {} if states is None else states
-    raw = RawEvents(
+def raw(events: Sequence[Event]) -> RawEvents:
+    return RawEvents(
         [entry[0] for entry in events],
         np.array([entry[1] for entry in events], dtype=np.int64),
         np.array([entry[2] for entry in events], dtype=np.int64),
     )
-    return apply(plan, raw, states)
+
+
+def run(plan: Plan, events: Sequence[Event], states: dict[bytes, EntityState] | None = None) -> Applied:
+    return apply(plan, raw(events), {} if states is None else states)
 
 
 def values(plan: Plan, events: Sequence[Event], now: int = T0, key: bytes = KEY) -> dict[str, FeatureValue]:

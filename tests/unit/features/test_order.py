@@ -1,16 +1,19 @@
 """Whatever the order within the lateness, the batches, and the split over nodes: the same bytes."""
 
 import random
+from functools import reduce
 from itertools import pairwise
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from skerry_core.features.accumulators.counts import MAX_VALUES
 from skerry_core.features.accumulators.sketch import MAX_BUCKETS
+from skerry_core.features.apply import partials, take
 from skerry_core.features.state import EntityState, merge
-from tests.unit.features.sets import ALL, KEY, MINUTE, SECOND, T0, encoded, event, feature, plan, run
+from tests.unit.features.sets import ALL, KEY, MINUTE, SECOND, T0, encoded, event, feature, plan, raw, run
 
 PLAN = plan(
     [*ALL, feature("long", "Sum", window={"kind": "Rolling", "size": "1h", "pane": "10m"})], allowedLateness="30m"
@@ -74,6 +77,42 @@ def test_a_split_and_merge_makes_no_difference(events, data):
         assert (one.encode(PLAN), other.encode(PLAN)) == before
 
 
+def folded(plan, states):
+    """Of each slot of the states' panes what `fold` comes to, and what merges do."""
+    for index, pane_plan in enumerate(plan.panes):
+        panes = [pane for state in states for pane in state.panes[index].values()]
+        for place, slot in enumerate(pane_plan.slots):
+            if values := [pane[place] for pane in panes if pane[place] is not None]:
+                pack = slot.accumulator.pack
+                yield pack(slot.accumulator.fold(values)), pack(reduce(slot.accumulator.merge, values))
+
+
+@given(EVENTS)
+def test_a_fold_is_what_merges_come_to(events):
+    single = [{} for _ in events]
+    for entry, states in zip(events, single, strict=True):
+        run(PLAN, [entry], states)
+    for fold, merges in folded(PLAN, [state for states in single for state in states.values()]):
+        assert fold == merges
+
+
+@given(EVENTS, st.lists(st.integers(0, 30), max_size=4))
+def test_stretches_absorbed_are_what_comes_of_all(events, cuts):
+    """Each entity's events between two cuts, at once, and then one after the other."""
+    # A clock that never falls back.
+    events = sorted(events, key=lambda entry: entry[2])
+    taken = take(PLAN, raw(events))
+    stretch = np.searchsorted(sorted(cuts), taken.rows, "right")
+    names = [(int(number), key) for number, key in zip(stretch, taken.keys, strict=True)]
+    numbers = {name: number for number, name in enumerate(sorted(set(names)))}
+    parts = partials(PLAN, taken, np.array([numbers[name] for name in names], np.int64), len(numbers))
+    states = {}
+    for (number, key), part in zip(numbers, parts, strict=True):
+        clock = int(taken.received[[name == (number, key) for name in names]].max())
+        states.setdefault(key, EntityState.empty(PLAN)).absorb(PLAN, part, clock)
+    assert encoded(PLAN, states) == final(PLAN, [events])
+
+
 @given(EVENTS)
 def test_bytes_come_back_as_they_went(events):
     states = {}
@@ -118,3 +157,8 @@ def test_what_is_bounded_is_so_in_any_order(spec, make):
     whole = final(large, [events])
     assert final(large, [shuffled[a : a + 700] for a in range(0, 3000, 700)]) == whole
     assert len(whole[KEY]) < 16 * max(MAX_BUCKETS, MAX_VALUES)
+    parts = [{} for _ in range(5)]
+    for number, states in enumerate(parts):
+        run(large, shuffled[number::5], states)
+    for fold, merges in folded(large, [states[KEY] for states in parts]):
+        assert fold == merges
