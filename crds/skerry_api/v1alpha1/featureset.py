@@ -131,6 +131,14 @@ _NUMBERS_ONLY = Rule(
 _RANGE = Rule(
     "!has(self.minimum) || !has(self.maximum) || self.minimum <= self.maximum", "minimum can't be more than maximum"
 )
+_UNIT_FROM = Rule(
+    "has(self.unitFrom) == has(self.sourceUnits)",
+    "unitFrom needs sourceUnits, which it may name, and no other takes it",
+)
+_UNIT_OF_FLOATS = Rule(
+    "!has(self.unitFrom) || (has(self.unit) && self.type in ['Float64', 'Vector'])",
+    "only a Float64 or a Vector with a unit to be brought to takes unitFrom",
+)
 _TO_A_UNIT = Rule("!has(self.sourceUnit) || has(self.unit)", "sourceUnit needs a unit to be brought to")
 _FIXED = Rule(
     "self.version != oldSelf.version || self == oldSelf",
@@ -144,24 +152,38 @@ class FeatureEntity(ApiModel):
     name: FieldName
     """What requests call it: parameter `entity`, or `entity.NAME` where there are several."""
     path: Path
-    """Where it is in the event: `subject`, `source`, or below `data`, such as `data.press`. A text or an integer."""
+    """Where it is in the event: `subject`, `source`, below `data`, or below `device`. A text or an integer."""
 
 
 class SchemaField(ApiModel):
     """A field of the stream's events; one that is missing, of another type or implausible makes a dead letter."""
 
-    model_config = ConfigDict(json_schema_extra=rules(_VECTOR_LENGTH, _NUMBERS_ONLY, _RANGE, _TO_A_UNIT))
+    model_config = ConfigDict(
+        json_schema_extra=rules(_VECTOR_LENGTH, _NUMBERS_ONLY, _RANGE, _TO_A_UNIT, _UNIT_FROM, _UNIT_OF_FLOATS)
+    )
 
     name: FieldName
     """What expressions call it."""
     path: Path | None = None
-    """Where it is in the event. Default: `data.NAME`."""
+    """Where it is in the event. Default: `data.NAME`.
+
+    `device.NAME` is what the site's registry said of the event's device, in streams that have a devicePath.
+    """
     type: FieldType
     """Float64, Int64, Bool, String, or Vector (of numbers)."""
     unit: Unit | None = None
     """Unit in which the field counts, such as `mm/s` or `degC`."""
     source_unit: Unit | None = None
-    """Unit in which producers send it; the same as `unit` unless set."""
+    """Unit in which producers send it; the same as `unit` unless set. With `unitFrom`: of events that tell none."""
+    unit_from: Annotated[tuple[Path, ...], Field(min_length=1, max_length=4)] | None = None
+    """Where the unit is told, by the first that is there: `data.unit`, or `device.units.rms` of the site's registry."""
+    source_units: (
+        Annotated[
+            tuple[Unit, ...], Field(min_length=1, max_length=16, json_schema_extra={"x-kubernetes-list-type": "set"})
+        ]
+        | None
+    ) = None
+    """Units that may be told there, spelled alike; an event with another one, or with none, is a dead letter."""
     minimum: float | None = None
     """Least plausible value, in `unit`."""
     maximum: float | None = None

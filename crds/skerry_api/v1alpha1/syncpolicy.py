@@ -104,6 +104,10 @@ _ROLLUP_LENGTH = Rule(
     "duration(self) >= duration('1m') && duration(self) <= duration('168h')",
     "must be at least 1m and at most 168h",
 )
+_NO_DEVICES = Rule(
+    f"!(self.name in {list(BUILT_IN)}) || !has(self.devicePath)",
+    "Skerry's own streams are of no device: leave devicePath out",
+)
 _WINDOW_LENGTH = Rule(
     "duration(self) > duration('0s') && duration(self) <= duration('168h')",
     "must be longer than 0s and at most 168h",
@@ -130,6 +134,8 @@ _MAX_STREAMS = 64
 _TOPIC_PATTERN = r"^(#|(\+|[^+#/]*)(/(\+|[^+#/]*))*(/#)?)$"
 _PATH_PATTERN = r"^[^.\s]+(\.[^.\s]+)*$"
 _TIME_ZONE_PATTERN = r"^[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+)*$"
+_DEVICE_PATH_PATTERN = r"^(subject|source|data(\.[A-Za-z_]\w*){1,7})$"
+DevicePath = Annotated[str, StringConstraints(pattern=_DEVICE_PATH_PATTERN, max_length=256)]
 Topic = Annotated[str, StringConstraints(pattern=_TOPIC_PATTERN, min_length=1, max_length=256)]
 
 
@@ -160,12 +166,17 @@ class StreamSettings(ApiModel):
     """Greatest size of one event. Default: 64Ki."""
     rollup_window: Annotated[Duration | None, Field(json_schema_extra=rules(_ROLLUP_LENGTH))] = None
     """Length of windows of event time whose statistics leave by the stream `rollups`, sampled or not; none if unset."""
+    device_path: DevicePath | None = None
+    """Where an event names its device, such as `subject` or `data.device`.
+
+    What the site's registry then says of the device is stored with the event, as `device`, for features to read.
+    """
 
 
 class Stream(StreamSettings):
     """One stream of events: a log of its own on each node. One of Skerry's own is named to change how it is kept."""
 
-    model_config = ConfigDict(json_schema_extra=rules(_NEEDS_TIER, _FIXED, _NOT_INGESTED, _NOT_ROLLED_UP))
+    model_config = ConfigDict(json_schema_extra=rules(_NEEDS_TIER, _FIXED, _NOT_INGESTED, _NOT_ROLLED_UP, _NO_DEVICES))
 
 
 class Window(ApiModel):
@@ -263,7 +274,7 @@ class DataClass(ApiModel):
     ttl: PositiveDuration | None = None
     """Age at which an event no longer leaves the site; the stream's maxAge unless set."""
     hash_subject: bool | None = None
-    """Whether the event's `subject` leaves the site only as its hash. Default: false."""
+    """Whether the event's `subject` leaves the site only as its hash, and `device` not at all. Default: false."""
     rules: Annotated[tuple[PrivacyRule, ...], Field(max_length=64, json_schema_extra=map_by("path"))] = ()
     """What becomes of fields."""
 

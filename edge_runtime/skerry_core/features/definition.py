@@ -30,6 +30,7 @@ from skerry_api.v1alpha1.featureset import (
     WindowKind,
 )
 from skerry_api.v1alpha1.fields import ApiModel, Digest, Duration, Name, SemVer
+from skerry_core.devices import REVISION_PATH, reads_device
 
 # A document is made of the kind's words, so who reads one finds them here too.
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "MAX_VECTOR",
     "SCHEMA_VERSION",
     "Aggregation",
+    "Conversion",
     "Entity",
     "Expression",
     "Feature",
@@ -55,11 +57,16 @@ __all__ = [
     "OnStale",
     "Path",
     "SourceField",
+    "ToldUnit",
     "WindowKind",
 ]
 
-SCHEMA_VERSION = 1
-"""Grammar and arithmetic of this document; a node that doesn't know it refuses the set by name."""
+SCHEMA_VERSION = 2
+"""Newest grammar and arithmetic of this document; a node that doesn't know a document's refuses the set by name.
+
+A document has the oldest that says what it says, so that what doesn't need a newer one keeps its digest. 2 adds
+`told_unit`.
+"""
 MAX_DOCUMENT_BYTES = 65_536
 MAX_PANES = 512
 """Panes of one window: what bounds the work of one read."""
@@ -73,6 +80,25 @@ class Entity(ApiModel):
 
     name: FieldName
     path: Path
+
+
+class Conversion(ApiModel):
+    """A value of `unit`, times `factor`, plus `offset`, is one of the field's unit."""
+
+    unit: str
+    factor: float
+    offset: float
+
+
+class ToldUnit(ApiModel):
+    """An event tells the unit of a field itself: the first of `paths` that leads to something says which conversion.
+
+    Of an event that tells none the field's own factor and offset hold, or, where `required`, it is a dead letter.
+    """
+
+    paths: Annotated[tuple[Path, ...], Field(min_length=1, max_length=4)]
+    conversions: Annotated[tuple[Conversion, ...], Field(min_length=1, max_length=16)]
+    required: bool
 
 
 class SourceField(ApiModel):
@@ -93,6 +119,12 @@ class SourceField(ApiModel):
     maximum: float | None = None
     required: bool = True
     length: Annotated[int, Field(ge=1, le=MAX_VECTOR)] | None = None
+    told_unit: ToldUnit | None = None
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """All that is looked at in an event."""
+        return (self.path, *(() if self.told_unit is None else self.told_unit.paths))
 
 
 class FeatureWindow(ApiModel):
@@ -147,7 +179,7 @@ class Limits(ApiModel):
 class FeatureSetDocument(ApiModel):
     """One version of a FeatureSet. Events that came later than `allowed_lateness` after they happened are left out."""
 
-    schema_version: int = SCHEMA_VERSION
+    schema_version: int = 1
     namespace: Name
     name: Name
     version: SemVer
@@ -157,6 +189,12 @@ class FeatureSetDocument(ApiModel):
     allowed_lateness: Duration
     features: Annotated[tuple[Feature, ...], Field(min_length=1, max_length=MAX_FEATURES)]
     limits: Limits
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """All that is looked at in an event, each once, the key's parts first."""
+        own = [each.path for each in self.entities] + [path for each in self.fields for path in each.paths]
+        return tuple(dict.fromkeys([*own, *([REVISION_PATH] if reads_device(own) else ())]))
 
 
 class FeatureSetRef(ApiModel):

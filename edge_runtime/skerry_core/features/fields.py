@@ -15,6 +15,7 @@ _EXACT = float(1 << 53)
 
 Faults: TypeAlias = Mapping[int, str]
 Check: TypeAlias = Callable[[Sequence[Any]], tuple[Sequence[Any], Faults]]
+ToldCheck: TypeAlias = Callable[[Sequence[Any], Sequence[Any]], tuple[Sequence[Any], Faults]]
 _NONE: Faults = {}
 
 
@@ -40,6 +41,37 @@ def check_for(source: SourceField) -> Check:
                 spread[at] = value
             return spread, faults | {present[at]: reason for at, reason in found.items()}
         return inner(source, values)
+
+    return check
+
+
+def check_told(source: SourceField) -> ToldCheck:
+    """As `check_for`, of values whose units are told beside them (None: not told)."""
+    told = source.told_unit
+    assert told is not None
+    checks: dict[str | None, Check] = {None: check_for(source)}
+    for each in told.conversions:
+        checks[each.unit] = check_for(source.model_copy(update={"factor": each.factor, "offset": each.offset}))
+
+    def check(values: Sequence[Any], units: Sequence[Any]) -> tuple[Sequence[Any], Faults]:
+        faults: dict[int, str] = {}
+        places: dict[str | None, list[int]] = {}
+        for at, (value, unit) in enumerate(zip(values, units, strict=True)):
+            if value is None or (unit is None and not told.required):
+                places.setdefault(None, []).append(at)
+            elif unit is None:
+                faults[at] = "UnitMissing"
+            elif isinstance(unit, str) and unit in checks:
+                places.setdefault(unit, []).append(at)
+            else:
+                faults[at] = "UnitUnknown"
+        spread: list[Any] = [None] * len(values)
+        for unit, some in places.items():
+            checked, found = checks[unit]([values[at] for at in some])
+            for at, value in zip(some, checked, strict=True):
+                spread[at] = value
+            faults |= {some[at]: reason for at, reason in found.items()}
+        return spread, faults
 
     return check
 

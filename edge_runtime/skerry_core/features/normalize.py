@@ -12,10 +12,11 @@ from typing import Any
 
 import msgspec
 
+from skerry_core.devices import REVISION_PATH, reads_device
 from skerry_core.errors import UserMustActError
 from skerry_core.features.definition import Entity, FieldType, SourceField
 from skerry_core.features.entity_key import KEY_TYPE, entity_key
-from skerry_core.features.fields import Check, check_for
+from skerry_core.features.fields import ToldCheck, check_for, check_told
 
 _PATH_IN_MESSAGE = re.compile(r" - at `\$\.?(?P<path>[^`]*)`$")
 _TYPES: Mapping[FieldType, Any] = {
@@ -27,6 +28,7 @@ _TYPES: Mapping[FieldType, Any] = {
     FieldType.VECTOR: list[float] | None,
 }
 _ANY = str | int | float | bool | list[float] | None
+_MISSING = frozenset({"EntityMissing", "Missing", "UnitMissing"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,8 @@ class Normalizer:
 
     entities: tuple[Entity, ...]
     fields: tuple[SourceField, ...]
-    checks: tuple[Check, ...]
+    checks: tuple[ToldCheck, ...]
+    paths: tuple[str, ...]
     decode: Callable[[bytes], Any]
     extract: Callable[[Any], tuple[Any, ...]]
 
@@ -70,13 +73,15 @@ class Normalizer:
         tree: dict[str, Any] = {}
         wanted = [(entity.path, KEY_TYPE) for entity in entities]
         wanted += [(source.path, _TYPES[source.type]) for source in fields]
+        wanted += [(path, str | None) for path in _beside(entities, fields)]
         for path, leaf in wanted:
             _graft(tree, path, leaf)
         shape, attributes = _shape(tree)
         getter = attrgetter(*(attributes[path] for path, _ in wanted))
         extract = (lambda event: (getter(event),)) if len(wanted) == 1 else getter
-        checks = tuple(check_for(source) for source in fields)
-        return cls(entities, fields, checks, msgspec.json.Decoder(shape).decode, extract)
+        checks = tuple(map(_check, fields))
+        paths = tuple(path for path, _ in wanted)
+        return cls(entities, fields, checks, paths, msgspec.json.Decoder(shape).decode, extract)
 
     def normalize(self, bodies: Sequence[bytes]) -> Normalized:
         """Decode and check a batch."""
@@ -84,18 +89,21 @@ class Normalizer:
         rows, events = self._decode(bodies, refusals)
         columns: list[Sequence[Any]] = list(zip(*map(self.extract, events), strict=True))
         if not columns:
-            columns = [()] * (len(self.entities) + len(self.fields))
+            columns = [()] * len(self.paths)
         parts = len(self.entities)
+        beside = dict(zip(self.paths[parts + len(self.fields) :], columns[parts + len(self.fields) :], strict=True))
         found: dict[int, Refusal] = {}
         keys = self._keys(columns[:parts], rows, found)
         fields: dict[str, Sequence[Any]] = {}
-        for source, check, values in zip(self.fields, self.checks, columns[parts:], strict=True):
-            checked, faults = check(values)
+        for source, check, values in zip(self.fields, self.checks, columns[parts:], strict=False):
+            checked, faults = check(values, _units(source, beside, len(rows)))
             fields[source.name] = checked
             for at, reason in faults.items():
                 found.setdefault(at, Refusal(rows[at], reason, source.name))
         if not found:
             return Normalized(rows, keys, fields, refusals)
+        if REVISION_PATH in beside:
+            self._blame_devices(found, beside[REVISION_PATH])
         refusals = sorted([*refusals, *found.values()], key=lambda refusal: refusal.row)
         kept = [at for at in range(len(rows)) if at not in found]
         return Normalized(
@@ -104,6 +112,14 @@ class Normalizer:
             fields={name: [values[at] for at in kept] for name, values in fields.items()},
             refusals=refusals,
         )
+
+    def _blame_devices(self, found: dict[int, Refusal], revisions: Sequence[str | None]) -> None:
+        """What is missing of an unknown device isn't the producer's fault."""
+        of_devices = {each.name for each in self.entities if reads_device([each.path])}
+        of_devices |= {each.name for each in self.fields if reads_device(each.paths)}
+        for at, refusal in found.items():
+            if revisions[at] is None and refusal.reason in _MISSING and refusal.field in of_devices:
+                found[at] = Refusal(refusal.row, "UnknownDevice", refusal.field)
 
     def _decode(self, bodies: Sequence[bytes], refusals: list[Refusal]) -> tuple[list[int], list[Any]]:
         decode = self.decode
@@ -144,6 +160,30 @@ class Normalizer:
         if wrong:
             found.update((at, Refusal(rows[at], *wrong[key])) for at, key in enumerate(together) if key in wrong)
         return list(map(known.__getitem__, together))
+
+
+def _beside(entities: Sequence[Entity], fields: Sequence[SourceField]) -> tuple[str, ...]:
+    """Paths to what isn't a value itself: units, and whether the device was known."""
+    units = [path for source in fields if source.told_unit is not None for path in source.told_unit.paths]
+    own = [each.path for each in entities] + [each.path for each in fields] + units
+    return tuple(dict.fromkeys([*units, *([REVISION_PATH] if reads_device(own) else ())]))
+
+
+def _check(source: SourceField) -> ToldCheck:
+    if source.told_unit is not None:
+        return check_told(source)
+    check = check_for(source)
+    return lambda values, _: check(values)
+
+
+def _units(source: SourceField, beside: Mapping[str, Sequence[Any]], count: int) -> Sequence[Any]:
+    """The unit that each event tells, by the first path that leads to one."""
+    if source.told_unit is None:
+        return ()
+    units: list[Any] = [None] * count
+    for path in reversed(source.told_unit.paths):
+        units = [known if told is None else told for known, told in zip(units, beside[path], strict=True)]
+    return units
 
 
 def _plain(values: Sequence[Any]) -> Sequence[Any]:

@@ -25,6 +25,8 @@ from skerry_core.features.definition import (
 from skerry_core.features.expressions import RESERVED, Expression
 from skerry_core.features.normalize import Normalizer
 
+# The schema version that brought units which events tell: an engine for an older one would pass over them.
+_TOLD_UNITS = 2
 # Panes beyond what windows reach back, so that a few absurd times cost no window anything.
 _SPARE_PANES = 2
 _MICROSECOND = timedelta(microseconds=1)
@@ -36,12 +38,12 @@ _PRESENCES = frozenset({Aggregation.COUNT, Aggregation.RATE, Aggregation.RECENCY
 
 
 class UnsupportedSchemaError(UserMustActError):
-    """The document's grammar is of another version than this engine knows."""
+    """The document's grammar is of a version that this engine doesn't know."""
 
     def __init__(self, name: str, version: int) -> None:
         super().__init__(
             "UnsupportedSchema",
-            f"FeatureSet {name} is of schemaVersion {version}, and this is an engine for {SCHEMA_VERSION}: upgrade it",
+            f"FeatureSet {name} is of schemaVersion {version}, and this engine knows {SCHEMA_VERSION}: upgrade it",
         )
 
 
@@ -137,9 +139,11 @@ class Plan:
 
 def compile_set(document: FeatureSetDocument) -> Plan:
     """Compile one version of a set. UnsupportedSchemaError; UserMustActError for what can't be computed."""
-    if document.schema_version != SCHEMA_VERSION:
+    if not 1 <= document.schema_version <= SCHEMA_VERSION:
         name = f"{document.namespace}/{document.name} {document.version}"
         raise UnsupportedSchemaError(name, document.schema_version)
+    if document.schema_version < _TOLD_UNITS and any(field.told_unit is not None for field in document.fields):
+        raise UserMustActError("FeatureSetInvalid", f"toldUnit is none of schemaVersion {document.schema_version}")
     compiler = _Compiler(document)
     features = tuple(compiler.add(feature) for feature in document.features)
     if len({plan.feature.name for plan in features}) < len(features):

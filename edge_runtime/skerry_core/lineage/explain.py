@@ -81,11 +81,17 @@ def wanted(found: Found) -> tuple[Wanted, ...]:
         if isinstance(bound, str):
             continue
         document = bound.plan.document
-        paths = dict.fromkeys([*(each.path for each in document.entities), *(each.path for each in document.fields)])
         span = reach_of(bound.plan, bound.names, bound.now)
         result.append(
             Wanted(
-                lineage.input, document.stream, lineage.epoch, lineage.seq, span, found.time, tuple(paths), bound.entity
+                lineage.input,
+                document.stream,
+                lineage.epoch,
+                lineage.seq,
+                span,
+                found.time,
+                document.paths,
+                bound.entity,
             )
         )
     return tuple(result)

@@ -23,6 +23,7 @@ class StreamPolicy(ApiModel):
     `sampling` is the share of entities, by a hash of each, whose events leave the site; `max_rate` is in events a
     second, taken in by one node; `max_body` bounds one event. `data_class` None: no rule of consent or privacy holds.
     `rollup_window` is how much of event time each of its rollups is of; None: there are none.
+    `device_path` is where an event names its device; None: nothing is looked up in the site's registry.
     """
 
     name: Name
@@ -36,6 +37,7 @@ class StreamPolicy(ApiModel):
     max_rate: Annotated[float, Field(gt=0)] | None = None
     max_body: Bytes
     rollup_window: Duration | None = None
+    device_path: str | None = None
 
 
 class Window(ApiModel):

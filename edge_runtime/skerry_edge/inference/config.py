@@ -10,6 +10,7 @@ DEFAULT_ROOT = "/var/lib/skerry"
 DEFAULT_TRUST_DIR = "/etc/skerry/trust"
 DEFAULT_MQTT_DIR = "/etc/skerry/mqtt"
 DEFAULT_PRODUCERS_DIR = "/etc/skerry/producers"
+DEFAULT_DEVICES_DIR = "/etc/skerry/devices"
 _MAX_PORT = 65535
 
 
@@ -18,7 +19,8 @@ class Config:
     """Names, folders and ports; the trust folder holds trusted_root.json, policy.pub and hub.pub.
 
     The MQTT folder has the files of the site's broker (see `skerry_edge.ingest.mqtt.broker`), that of producers says
-    who may send events (`skerry_edge.ingest.producers`); neither need be there.
+    who may send events (`skerry_edge.ingest.producers`), that of devices what is known of them
+    (`skerry_edge.ingest.devices`); none need be there.
     """
 
     site: str
@@ -27,6 +29,7 @@ class Config:
     trust_dir: Path = Path(DEFAULT_TRUST_DIR)
     mqtt_dir: Path = Path(DEFAULT_MQTT_DIR)
     producers_dir: Path = Path(DEFAULT_PRODUCERS_DIR)
+    devices_dir: Path = Path(DEFAULT_DEVICES_DIR)
     http_port: int = 8080
     status_port: int = 8081
     events_port: int = 8083
@@ -50,6 +53,7 @@ def from_environment(environment: Mapping[str, str]) -> Config:
         trust_dir=Path(environment.get("SKERRY_TRUST_DIR", DEFAULT_TRUST_DIR)),
         mqtt_dir=Path(environment.get("SKERRY_MQTT_DIR", DEFAULT_MQTT_DIR)),
         producers_dir=Path(environment.get("SKERRY_PRODUCERS_DIR", DEFAULT_PRODUCERS_DIR)),
+        devices_dir=Path(environment.get("SKERRY_DEVICES_DIR", DEFAULT_DEVICES_DIR)),
         http_port=_port(environment, "SKERRY_HTTP_PORT", 8080),
         status_port=_port(environment, "SKERRY_STATUS_PORT", 8081),
         events_port=_port(environment, "SKERRY_EVENTS_PORT", 8083),

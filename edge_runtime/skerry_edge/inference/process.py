@@ -126,6 +126,7 @@ async def serve(config: Config, errors: ErrorClasses) -> None:
         state=state,
         broker=config.mqtt_dir,
         producers=config.producers_dir,
+        devices=config.devices_dir,
         policy=policy.current,
         registry=metrics.registry,
     )

@@ -17,6 +17,7 @@ from skerry_edge.events.settings import StreamSettings
 from skerry_edge.http.server import BodyBudget, HttpServer
 from skerry_edge.inference.workers import Workers
 from skerry_edge.ingest.dead_letters import DeadLetters
+from skerry_edge.ingest.devices_keeper import DevicesKeeper
 from skerry_edge.ingest.intake import Intake
 from skerry_edge.ingest.limits import MAX_HELD_BYTES, MAX_REQUEST_BYTES
 from skerry_edge.ingest.metrics import IngestMetrics
@@ -56,11 +57,12 @@ class Ingest:
         state: Path,
         broker: Path,
         producers: Path,
+        devices: Path,
         policy: Callable[[], SyncPolicyDocument],
         registry: CollectorRegistry,
         clock: Callable[[], int] = wall_micros,
     ) -> None:
-        """`state` is the folder that only this process writes, `broker` and `producers` those of files about these.
+        """`state` is the folder that only this process writes; `broker`, `producers` and `devices` have files on these.
 
         `policy` gives the SyncPolicy in force, and is asked about once a second.
         """
@@ -71,7 +73,9 @@ class Ingest:
         self._dead_letters = DeadLetters(node_time, time.monotonic, metrics.dead_letters_lost.inc)
         self._redactor = Redactor(logs, state / "consent.json", policy, metrics)
         intake = Intake(self._dead_letters, metrics, self._redactor.notify)
-        self._streams = Streams(MeasuredLogs(logs, registry, clock), node_time, time.monotonic)
+        self._devices = DevicesKeeper(devices, state / "devices.json", metrics)
+        measured = MeasuredLogs(logs, registry, clock)
+        self._streams = Streams(measured, node_time, time.monotonic, self._devices.stored)
         self._subscribers = Subscribers(broker, site, node, intake=intake, metrics=metrics, clock=clock)
         self._workers = Workers("ingest", threads=_THREADS, pending=_MAX_PENDING)
         self._producers = ProducersKeeper(producers, state / "producers.json")
@@ -126,6 +130,7 @@ class Ingest:
 
     def _tick(self) -> None:
         self._producers.look()
+        self._devices.look()
         policy = self._policy()
         if policy is not self._applied and self._apply(policy):
             self._applied = policy

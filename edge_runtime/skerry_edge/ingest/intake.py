@@ -12,6 +12,7 @@ from skerry_edge.events.settings import LogFailedError, LogFullError
 from skerry_edge.ingest import consent
 from skerry_edge.ingest.cloudevent import Event
 from skerry_edge.ingest.dead_letters import DeadLetters
+from skerry_edge.ingest.devices import names_device
 from skerry_edge.ingest.errors import Malformed, MalformedError, RefusedError
 from skerry_edge.ingest.label import read_label
 from skerry_edge.ingest.limits import MAX_STORED_BYTES
@@ -100,6 +101,12 @@ def _judged(found: Event | Malformed, stream: Stream) -> Event | Malformed:
         return found
     if len(found.body) > stream.max_body:
         return Malformed("TooLarge", f"an event of this stream may have at most {stream.max_body} bytes", found.body)
+    if stream.policy.device_path is not None and names_device(found.body):
+        return Malformed(
+            "ReservedAttribute",
+            "in this stream `device` is what the site knows of the device: name yours otherwise",
+            found.body,
+        )
     check = _CHECKS.get(stream.policy.name)
     if check is not None:
         try:

@@ -34,6 +34,20 @@ class IngestMetrics:
             buckets=_BUCKETS,
             registry=registry,
         )
+        self.unknown_devices = Counter(
+            "skerry_events_unknown_device",
+            "Events stored of a device that the site's registry doesn't know, or that named none.",
+            stream,
+            registry=registry,
+        )
+        self.devices = Gauge(
+            "skerry_devices", "Devices in the site's registry, and its version.", ("digest",), registry=registry
+        )
+        self.devices_invalid = Gauge(
+            "skerry_devices_invalid",
+            "1 while devices.json can't be understood, and the last good one is gone by.",
+            registry=registry,
+        )
         self.dead_letters_lost = Counter(
             "skerry_dead_letters_lost", "Malformed events that were not even kept as dead letters.", registry=registry
         )

@@ -2,17 +2,18 @@
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from skerry_core.sync_policy.document import StreamPolicy
 from skerry_edge.events.record import MAX_BODY, NewRecord
 from skerry_edge.events.settings import LogFailedError, LogFullError
 from skerry_edge.ingest.cloudevent import Event
+from skerry_edge.ingest.devices import MAX_ADDED_BYTES
 from skerry_edge.ingest.errors import RefusedError
-from skerry_edge.ingest.limits import BURST_SECONDS
+from skerry_edge.ingest.limits import BURST_SECONDS, MAX_STORED_BYTES
 from skerry_edge.ingest.node_time import NodeTime, stamp
 from skerry_edge.ingest.rates import Excess, StreamRates
 from skerry_edge.ingest.seen_ids import SeenIds, id_key
@@ -57,6 +58,14 @@ class Receipt:
         )
 
 
+Body: TypeAlias = Callable[[StreamPolicy, Event], bytes]
+
+
+def as_it_came(_: StreamPolicy, event: Event) -> bytes:
+    """Nothing is added."""
+    return event.body
+
+
 class Stream:
     """Takes events into one log; used by several threads."""
 
@@ -68,16 +77,19 @@ class Stream:
         steady: Callable[[], float],
         ids: int,
         recalled_messages: Sequence[tuple[int, str]] = (),
+        body: Body = as_it_came,
     ) -> None:
         """`steady` is in seconds and never goes back; about `ids` producers' ids are remembered.
 
-        `recalled_messages` are packet identifiers and contents of the last messages from a broker, oldest first.
+        `recalled_messages` are packet identifiers and contents of the last messages from a broker, oldest first. `body`
+        gives what of an event is stored: at most MAX_ADDED_BYTES more than it has, and only in streams of devices.
         """
         self.policy = policy
         self.log = log
         self.recalled_messages = tuple(recalled_messages)
         self.window = Window(SeenIds(_micros(policy.dedup_window.total_seconds()), ids))
         self._ids = ids
+        self._body = body
         self._time = time
         self._steady = steady
         self._rates = StreamRates(policy.max_rate)
@@ -86,7 +98,12 @@ class Stream:
     @property
     def max_body(self) -> int:
         """Bytes that an event may have in its stored form."""
-        return min(self.policy.max_body, MAX_BODY)
+        return min(self.policy.max_body, MAX_BODY - self._added)
+
+    @property
+    def _added(self) -> int:
+        """Bytes by which an event may grow when it is stored."""
+        return 0 if self.policy.device_path is None else MAX_ADDED_BYTES
 
     def adopt(self, policy: StreamPolicy, ids: int) -> None:
         """Go by another policy from now on."""
@@ -108,8 +125,13 @@ class Stream:
         if another request that stores the same events doesn't end.
         """
         receipt = Receipt()
-        waiting = list(events)
         deadline = self._steady() + _WAIT_SECONDS
+        for part in _parts(events, self._added):
+            receipt = self._accept(part, receipt, deadline)
+        return receipt
+
+    def _accept(self, events: Sequence[Event], receipt: Receipt, deadline: float) -> Receipt:
+        waiting = list(events)
         while waiting:
             keys = [id_key(event.source, event.id) if event.given_id else None for event in waiting]
             claim = self.window.claim(keys, self._now())
@@ -131,17 +153,29 @@ class Stream:
         records = []
         for event in events:
             time, flags = stamp(event.time, reading)
-            records.append(NewRecord(event.body, time, reading.received, flags))
+            records.append(NewRecord(self._body(self.policy, event), time, reading.received, flags))
         try:
             seqs = self.log.append(records)
         except BaseException:
             self.window.release(claim)
             raise
         self.window.settle(claim, seqs, self._now())
-        return seqs, sum(len(event.body) for event in events)
+        return seqs, sum(len(record.body) for record in records)
 
     def _now(self) -> int:
         return _micros(self._steady())
+
+
+def _parts(events: Sequence[Event], added: int) -> Iterator[Sequence[Event]]:
+    """What one append may take, however much each event grows."""
+    start = size = 0
+    for at, event in enumerate(events):
+        stored = len(event.body) + added
+        if size + stored > MAX_STORED_BYTES and at > start:
+            yield events[start:at]
+            start, size = at, 0
+        size += stored
+    yield events[start:]
 
 
 def refusal(error: LogFullError | LogFailedError) -> RefusedError:

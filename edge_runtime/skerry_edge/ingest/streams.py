@@ -20,7 +20,7 @@ from skerry_edge.ingest.errors import RefusedError
 from skerry_edge.ingest.limits import MIN_IDS, TOTAL_IDS
 from skerry_edge.ingest.node_time import NodeTime
 from skerry_edge.ingest.recall import recall
-from skerry_edge.ingest.stream import Log, Stream
+from skerry_edge.ingest.stream import Body, Log, Stream, as_it_came
 
 # Skerry's own: nobody else writes them.
 RESERVED = frozenset(BUILT_IN) - {CONSENT, LABELS}
@@ -44,8 +44,9 @@ class Logs(Protocol):
 class Streams:
     """Opens and finds streams; `apply` is called by one thread, `find` by any."""
 
-    def __init__(self, logs: Logs, time: NodeTime, steady: Callable[[], float]) -> None:
-        """`steady` is in seconds and never goes back."""
+    def __init__(self, logs: Logs, time: NodeTime, steady: Callable[[], float], body: Body = as_it_came) -> None:
+        """`steady` is in seconds and never goes back; `body` gives what of an event is stored."""
+        self._body = body
         self._logs = logs
         self._time = time
         self._steady = steady
@@ -109,7 +110,7 @@ class Streams:
         window = int(policy.dedup_window.total_seconds() * _MICROSECONDS)
         recalled = recall(self._logs.directory(policy.name), window, ids)
         self._time.seen(recalled.latest)
-        stream = Stream(policy, log, self._time, self._steady, ids, recalled.messages)
+        stream = Stream(policy, log, self._time, self._steady, ids, recalled.messages, self._body)
         now = int(self._steady() * _MICROSECONDS)
         at = now - window
         for key, seq, age in zip(recalled.keys, recalled.seqs, recalled.ages, strict=True):

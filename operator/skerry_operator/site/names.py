@@ -8,6 +8,7 @@ TRUST = "skerry-trust"
 LINK = "skerry-link"
 MQTT = "skerry-mqtt"
 PRODUCERS = "skerry-producers"
+DEVICES = "skerry-devices"
 OTLP = "skerry-otlp"
 SALT = "skerry-salt"
 RUNTIME_LABELS = {"app.kubernetes.io/name": RUNTIME, "app.kubernetes.io/part-of": "skerry"}

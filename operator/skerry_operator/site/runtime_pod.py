@@ -10,6 +10,7 @@ from skerry_api.kinds import RUNTIME_NAMESPACE
 from skerry_api.v1alpha1.siteclass import Resources
 from skerry_core.assignment.document import AssignmentDocument, RuntimeTemplate
 from skerry_operator.site.names import (
+    DEVICES,
     EVENTS_PORT,
     EVENTS_SERVICE,
     EVIDENCE_PORT,
@@ -33,6 +34,7 @@ _ROOT = "/var/lib/skerry"
 _TRUST_DIR = "/etc/skerry/trust"
 _MQTT_DIR = "/etc/skerry/mqtt"
 _PRODUCERS_DIR = "/etc/skerry/producers"
+_DEVICES_DIR = "/etc/skerry/devices"
 _SALT_DIR = "/etc/skerry/salt"
 _TOKEN_DIR = "/var/run/secrets/kubernetes.io/serviceaccount"  # noqa: S105 - a path
 _FOLDERS = ("store", "inference", "sync")
@@ -147,6 +149,7 @@ def _inference(site: str, template: RuntimeTemplate) -> KubeObject:
             *_environment(site),
             {"name": "SKERRY_MQTT_DIR", "value": _MQTT_DIR},
             {"name": "SKERRY_PRODUCERS_DIR", "value": _PRODUCERS_DIR},
+            {"name": "SKERRY_DEVICES_DIR", "value": _DEVICES_DIR},
         ],
         "ports": [
             {"name": "http", "containerPort": INFERENCE_PORT, "protocol": "TCP"},
@@ -166,6 +169,7 @@ def _inference(site: str, template: RuntimeTemplate) -> KubeObject:
             _mount("trust", _TRUST_DIR, read_only=True),
             _mount("mqtt", _MQTT_DIR, read_only=True),
             _mount("producers", _PRODUCERS_DIR, read_only=True),
+            _mount("devices", _DEVICES_DIR, read_only=True),
             _mount("tmp", "/tmp"),  # noqa: S108 - an emptyDir of this pod
         ],
     }
@@ -214,6 +218,8 @@ def _volumes() -> list[KubeObject]:
         {"name": "mqtt", "secret": {"secretName": MQTT, "optional": True}},
         # Who may send events, if this site wants to know; taken up in the same way.
         {"name": "producers", "secret": {"secretName": PRODUCERS, "optional": True}},
+        # What this site knows of its devices, if it does; taken up in the same way.
+        {"name": "devices", "configMap": {"name": DEVICES, "optional": True}},
         # Optional: nodes keep a copy, and a Secret that was deleted must keep no pod from starting.
         {"name": "salt", "secret": {"secretName": SALT, "optional": True}},
         {"name": "tmp", "emptyDir": {"sizeLimit": "64Mi"}},

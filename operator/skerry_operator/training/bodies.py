@@ -14,7 +14,7 @@ def body_plan(document: FeatureSetDocument, schema: pa.Schema) -> BodyPlan:
     """Of each body what the set looks at. UserMustActError MissingColumn names what it needs and the table lacks."""
     entities = [entity.path for entity in document.entities]
     required = {*entities, *(source.path for source in document.fields if source.required)}
-    paths = sorted({*entities, *(source.path for source in document.fields)})
+    paths = sorted(document.paths)
     missing = {path for path in required if column_of(path) not in schema.names} | _NOT_KEPT.intersection(paths)
     if missing:
         named = ", ".join(f"{path} ({column_of(path)})" for path in sorted(missing))

@@ -33,6 +33,7 @@ async def serve(site: Site, root: Path) -> None:
         state=root,
         broker=root / "no-broker",
         producers=root / "no-producers",
+        devices=root / "no-devices",
         policy=lambda: streams,
         registry=CollectorRegistry(),
     )

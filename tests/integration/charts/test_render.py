@@ -5,8 +5,9 @@ import json
 import pytest
 import yaml
 
+from skerry_edge.ingest.devices import read_devices
 from skerry_edge.ingest.producers import read_producers
-from skerry_operator.site.names import MQTT, OTLP, PRODUCERS
+from skerry_operator.site.names import DEVICES, MQTT, OTLP, PRODUCERS
 from tests.cluster.lab import LabError
 from tests.integration.charts.rendering import CHARTS, HUB, SITE
 
@@ -76,6 +77,8 @@ def test_images_come_from_the_registry_that_is_given(render, chart, values):
             '--set-json=events.producers=[{"name":"a","token":"short","streams":[]}]',
             "events/producers",
         ),
+        ("skerry-site", SITE, '--set-json=events.devices={"a":{"revision":"x"}}', "propertyName 'revision'"),
+        ("skerry-site", SITE, '--set-json=events.devices={"a":{"x":{"y":{}}}}', "events/devices"),
         ("skerry-site", SITE, "--set=telemetry.otlp.endpoint=collector:4317", "telemetry/otlp/endpoint"),
         ("skerry-site", SITE, "--set=site.name=", "site.name"),
         ("skerry-site", SITE, "--set=trust.hubPublicKey=", "--set-file trust.hubPublicKey"),
@@ -165,6 +168,19 @@ def test_producers_are_a_secret_that_nodes_can_read(render):
     producers = read_producers(secret["stringData"]["producers.json"].encode())
     producers.admit("consent", "Bearer 0123456789abcdefghij")
     producers.admit("readings", None)
+
+
+def test_devices_are_a_config_map_that_nodes_can_read(render):
+    def found(*values):
+        documents = of_kind(render("skerry-site", *SITE, *values), "ConfigMap")
+        return [each for each in documents if each["metadata"]["name"] == DEVICES]
+
+    assert found() == []
+    told = {"press-7": {"model": "X1", "gain": 1.02, "runs": 1000000, "spare": False, "units": {"rms": "m/s"}}}
+    (made,) = found(f"--set-json=events.devices={json.dumps(told)}")
+    assert made["metadata"]["namespace"] == "skerry-runtime"
+    devices = read_devices(made["data"]["devices.json"].encode())
+    assert devices == read_devices(json.dumps({"devices": told}).encode())
 
 
 def test_a_receiver_of_metrics_is_a_secret_where_one_is_named(render):

@@ -95,6 +95,7 @@ class RunningIngest:
             state=self.root,
             broker=self._broker,
             producers=self.root / "producers",
+            devices=self.root / "devices",
             policy=lambda: self.policy,
             registry=self.registry,
         )
@@ -119,6 +120,11 @@ class RunningIngest:
 
     def value(self, name: str, **labels: str) -> float:
         return self.registry.get_sample_value(name, labels) or 0.0
+
+    def devices(self) -> list[float]:
+        """How many devices are known, by version of the registry."""
+        (found,) = (each for each in self.registry.collect() if each.name == "skerry_devices")
+        return [sample.value for sample in found.samples]
 
     def close(self) -> None:
         self.client.close()

@@ -93,8 +93,8 @@ def test_a_file_with_several_sets_is_checked_and_not_named(run, tmp_path):
 
 def test_a_document_that_this_engine_does_not_know_is_refused_by_name(run, tmp_path):
     path = tmp_path / "new.json"
-    path.write_bytes(canonical_json(resolved(spec()).model_copy(update={"schema_version": 2})))
-    assert "FeatureSet f/presses 1.0.0 is of schemaVersion 2" in run("features", "digest", path).stderr
+    path.write_bytes(canonical_json(resolved(spec()).model_copy(update={"schema_version": 3})))
+    assert "FeatureSet f/presses 1.0.0 is of schemaVersion 3" in run("features", "digest", path).stderr
 
 
 FOUR = spec(*(feature(name, default=0) for name in ("a", "b", "c", "d")))

@@ -191,8 +191,8 @@ def test_sets_that_can_not_be_computed(features, more, reason):
 
 
 def test_an_unknown_schema_is_refused_by_name():
-    with pytest.raises(UnsupportedSchemaError, match=r"plant/presses 1\.0\.0 is of schemaVersion 2"):
-        compile_set(document(schemaVersion=2))
+    with pytest.raises(UnsupportedSchemaError, match=r"plant/presses 1\.0\.0 is of schemaVersion 3"):
+        compile_set(document(schemaVersion=3))
 
 
 @pytest.mark.parametrize(

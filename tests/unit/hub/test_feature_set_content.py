@@ -119,9 +119,36 @@ def test_units_are_converted_exactly_and_rounded_once(source, target, expected):
     assert conversion(source, target, "field x") == expected
 
 
+def test_a_unit_that_events_tell_has_its_conversion_in_the_document():
+    document = resolved(number(unit="bar", unitFrom=["data.unit"], sourceUnits=["bar", "psi"]))
+    assert document.schema_version == 2
+    told = document.fields[0].told_unit
+    assert [(each.unit, each.factor, each.offset) for each in told.conversions] == [
+        ("bar", 1.0, 0.0),
+        ("psi", 8896443230521 / 129032000000000, 0.0),
+    ]
+    assert (told.paths, told.required) == (("data.unit",), True)
+
+
+def test_of_events_that_tell_no_unit_the_source_unit_holds():
+    [field] = resolved(number(unit="bar", sourceUnit="kPa", unitFrom=["data.unit"], sourceUnits=["psi"])).fields
+    assert (field.factor, field.told_unit.required) == (0.01, False)
+
+
+def test_what_needs_no_newer_grammar_keeps_its_digest():
+    assert (
+        publishable("f", "presses", FeatureSetSpec.model_validate(spec())).digest
+        == "sha256:01bfac1ec7c96dc01a09baa4978cbaf03c432edbd5eff14ec2ce4000335508ff"
+    )
+
+
 @pytest.mark.parametrize(
     ("given", "words"),
     [
+        (
+            {"unit": "bar", "unitFrom": ["data.unit"], "sourceUnits": ["psi", "degC"]},
+            "UnitsDiffer: field rms: degC is no bar, whatever the factor",
+        ),
         ({"unit": "m", "sourceUnit": "s"}, "UnitsDiffer: field rms: s is no m, whatever the factor"),
         ({"unit": "Hz", "sourceUnit": "rpm"}, "UnitsDiffer: field rms: rpm is no Hz"),
         ({"unit": "mW", "sourceUnit": "dBm"}, "UnitsDiffer: field rms: dBm to mW is no multiplication: send mW"),

@@ -16,7 +16,7 @@ from skerry_edge.events.reader import LogReader
 from skerry_edge.events.settings import LogFailedError, LogFullError
 from skerry_edge.ingest.cloudevent import from_json
 from skerry_edge.ingest.node_time import CODE_WRITTEN, NodeTime
-from skerry_edge.ingest.stream import Stream
+from skerry_edge.ingest.stream import Stream, as_it_came
 
 NOW = CODE_WRITTEN + 86_400_000_000
 FULL = LogFullError("full")
@@ -88,9 +88,9 @@ class ScriptedLog:
         return [json.loads(record.body)["id"] for record in self.records]
 
 
-def stream_over(log, **changes):
+def stream_over(log, body=as_it_came, **changes):
     clock = [0.0]
-    made = Stream(stream_policy(**changes), log, NodeTime(lambda: NOW), lambda: clock[0], 1 << 13)
+    made = Stream(stream_policy(**changes), log, NodeTime(lambda: NOW), lambda: clock[0], 1 << 13, body=body)
     return made, clock
 
 

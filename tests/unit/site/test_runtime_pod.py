@@ -144,10 +144,13 @@ def test_clients_stay_on_their_node_whatever_else_of_it_is_not_ready(service, na
     assert port["targetPort"] in {port["name"] for port in CONTAINERS["inference"]["ports"]}
 
 
-@pytest.mark.parametrize("what", ["mqtt", "producers"])
-def test_broker_and_producers_are_optional_secrets_that_inference_alone_reads(what):
+@pytest.mark.parametrize(
+    ("what", "kind", "named"),
+    [("mqtt", "secret", "secretName"), ("producers", "secret", "secretName"), ("devices", "configMap", "name")],
+)
+def test_broker_producers_and_devices_are_optional_and_inference_alone_reads_them(what, kind, named):
     (volume,) = [volume for volume in PODS["volumes"] if volume["name"] == what]
-    assert volume["secret"] == {"secretName": f"skerry-{what}", "optional": True}
+    assert volume[kind] == {named: f"skerry-{what}", "optional": True}
     path = f"/etc/skerry/{what}"
     assert mounts("inference")[what] == {"name": what, "mountPath": path, "readOnly": True}
     assert {"name": f"SKERRY_{what.upper()}_DIR", "value": path} in CONTAINERS["inference"]["env"]

@@ -141,6 +141,16 @@ def test_aggregated_numbers_leave_their_record_and_are_collected():
     assert rules.collected(body) == [(1, 10), (1, 20)]
 
 
+@pytest.mark.parametrize(
+    ("hash_subject", "told", "left"),
+    [(True, {"place": "desk 4"}, None), (False, {"place": "desk 4"}, {"place": "desk 4"}), (True, "own", "own")],
+)
+def test_whose_name_is_hidden_is_not_told_by_the_device_either(hash_subject, told, left):
+    rules = Rules.compile(data_class(drop("who"), hash_subject=hash_subject), KEY)
+    record = json.loads(rules.apply(event({"who": "ann"}, subject="ann", device=told), Tally()))
+    assert record.get("device") == left
+
+
 def test_subject_is_hashed_as_values_are():
     rules = Rules.compile(data_class(hashed("who"), hash_subject=True), KEY)
     record = json.loads(rules.apply(event({"who": "ann"}, subject="ann"), Tally()))

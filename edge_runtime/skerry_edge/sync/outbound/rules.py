@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import msgspec
 
 from skerry_api.v1alpha1.syncpolicy import PrivacyAction
+from skerry_core.devices import MEMBER
 from skerry_core.sync_policy.document import DataClassPolicy, Rule
 from skerry_edge.sync.outbound.change import coarsener, collector, drop, hasher
 from skerry_edge.sync.outbound.path import GONE, Change, Json, Path, Tally
@@ -67,6 +68,8 @@ class Rules:
         return tally.values
 
     def _apply(self, record: dict[str, Json], tally: Tally) -> None:
+        if self.subject is not None and isinstance(record.get(MEMBER), dict):
+            del record[MEMBER]  # what is known of a device can tell whose it is, as well as a name does
         if self.subject is not None and record.get("subject") is not None:
             changed = self.subject(record["subject"], tally)
             if changed is GONE:

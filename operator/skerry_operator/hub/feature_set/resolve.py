@@ -18,12 +18,14 @@ from skerry_api.v1alpha1.featureset import (
 from skerry_core.errors import UserMustActError
 from skerry_core.features.definition import (
     Aggregation,
+    Conversion,
     Entity,
     Feature,
     FeatureSetDocument,
     FeatureWindow,
     Limits,
     SourceField,
+    ToldUnit,
 )
 from skerry_operator.hub.feature_set.units import conversion
 
@@ -53,13 +55,15 @@ def document_of(namespace: str, name: str, effective: FeatureSetEffective) -> Fe
     """What nodes are told, conversions of units computed; UserMustActError for units, ValidationError for windows."""
     limits = effective.limits
     assert limits is not None
+    fields = tuple(map(_source_field, effective.source.fields))
     return FeatureSetDocument(
+        schema_version=1 if all(field.told_unit is None for field in fields) else 2,
         namespace=namespace,
         name=name,
         version=effective.version,
         entities=tuple(map(_entity, effective.entities)),
         stream=effective.source.stream,
-        fields=tuple(map(_source_field, effective.source.fields)),
+        fields=fields,
         allowed_lateness=effective.allowed_lateness,
         features=tuple(map(_document_feature, effective.features)),
         limits=Limits(max_entities=limits.max_entities, max_bytes=limits.max_bytes),
@@ -71,7 +75,7 @@ def _field(field: SchemaField) -> SchemaField:
         update={
             "path": field.path or f"data.{field.name}",
             "required": field.required is None or field.required,
-            "source_unit": field.source_unit or field.unit,
+            "source_unit": field.source_unit or (None if field.unit_from else field.unit),
         }
     )
 
@@ -118,6 +122,21 @@ def _source_field(field: SchemaField) -> SourceField:
         maximum=field.maximum,
         required=field.required,
         length=field.length,
+        told_unit=_told_unit(field),
+    )
+
+
+def _told_unit(field: SchemaField) -> ToldUnit | None:
+    if field.unit_from is None:
+        return None
+    return ToldUnit(
+        paths=field.unit_from,
+        conversions=tuple(
+            Conversion(unit=unit, factor=factor, offset=offset)
+            for unit in field.source_units or ()
+            for factor, offset in [conversion(unit, field.unit, f"field {field.name}")]
+        ),
+        required=field.source_unit is None,
     )
 
 
