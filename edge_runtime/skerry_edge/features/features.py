@@ -1,6 +1,7 @@
 """The feature store of a node: a thread that follows the logs, and what requests ask of it."""
 
 import threading
+import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from skerry_core.features.definition import FeatureSetDocument
 from skerry_edge.events.follow import Place
 from skerry_edge.features.clock import Clock
 from skerry_edge.features.course import Course
+from skerry_edge.features.feeding import Feeding, Trouble
 from skerry_edge.features.letters import LetterBox
 from skerry_edge.features.materializer import Materializer, Sources, Standing
 from skerry_edge.features.needed import write_needed
@@ -24,6 +26,8 @@ from skerry_edge.features.version import EntityReading, Version
 # Between looks at logs that had nothing new.
 POLL_SECONDS = 0.05
 _AGAIN_SECONDS = 5.0
+# Between looks at whether events come in at all.
+_FEEDING_SECONDS = 1.0
 
 _log = structlog.get_logger(__name__)
 
@@ -38,13 +42,18 @@ class Features:
         box: Callable[[], LetterBox | None],
         clock: Clock | None = None,
         open_store: Callable[[Path], Store] = open_probed,
+        feeding: Feeding | None = None,
     ) -> None:
-        """`folder` is the store's own; `box` makes what writes dead letters, or None if there can't be one."""
+        """`folder` is the store's own; `box` makes what writes dead letters, or None if there can't be one.
+
+        `feeding` tells of versions that no event will count in; without it events can count in all.
+        """
         self._folder = folder
         self._sources = sources
         self._box = box
         self._clock = clock or Clock()
         self._open_store = open_store
+        self._feeding = feeding
         self._materializer: Materializer | None = None
         self._damaged = threading.Event()
         self._stopping = threading.Event()
@@ -113,11 +122,24 @@ class Features:
         materializer = self._materializer
         if materializer is None:
             return Standing.NOT_READY, "the feature store is just being opened"
-        return materializer.standing(digest)
+        standing, why = materializer.standing(digest)
+        version = materializer.find(digest)
+        if version is None or standing is Standing.FAILED:
+            return standing, why
+        trouble = self.unfed(version.engine.document)
+        return (standing, why) if trouble is None else (Standing(trouble[0]), trouble[1])
 
     def warm(self) -> frozenset[str]:
-        """Digests of the versions that have caught up."""
-        return frozenset(course.version.digest for course in self.courses() if course.warm and not course.failure)
+        """Digests of the versions that have caught up, and that events can count in."""
+        return frozenset(
+            course.version.digest
+            for course in self.courses()
+            if course.warm and not course.failure and self.unfed(course.version.engine.document) is None
+        )
+
+    def unfed(self, document: FeatureSetDocument) -> Trouble | None:
+        """Why no event will count in a version, and what to do; None if events can."""
+        return None if self._feeding is None else self._feeding.of(document)
 
     def courses(self) -> Iterable[Course]:
         """Every version's."""
@@ -161,9 +183,13 @@ class Features:
 
     def _follow(self, materializer: Materializer) -> None:
         """Until the process stops. Raises StoreDamagedError."""
+        look_at = time.monotonic()
         while not self._stopping.is_set():
             if self._damaged.is_set():
                 raise StoreDamagedError("a request found what can't be read")
+            if self._feeding is not None and time.monotonic() >= look_at:
+                look_at = time.monotonic() + _FEEDING_SECONDS
+                self._feeding.look(course.version.engine.document for course in materializer.courses())
             pause = POLL_SECONDS
             try:
                 pause = 0.0 if materializer.step() else POLL_SECONDS

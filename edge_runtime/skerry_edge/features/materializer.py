@@ -47,10 +47,15 @@ _log = structlog.get_logger(__name__)
 
 
 class Standing(StrEnum):
-    """Of a version: the engine can't compute it, it isn't here, it goes no further, it has yet to catch up, it has."""
+    """Of a version: the engine can't compute it, it isn't here, it goes no further, it has yet to catch up, it has.
+
+    Or no event will ever count in it, in one of the two ways of `skerry_core.features.fed`.
+    """
 
     REFUSED = "FeatureSetRefused"
     NOT_READY = "FeaturesNotReady"
+    STREAM_NOT_DECLARED = "StreamNotDeclared"
+    DEVICE_PATH_MISSING = "DevicePathMissing"
     FAILED = "FeaturesFailed"
     WARMING = "FeaturesWarming"
     WARM = "Warm"

@@ -61,12 +61,20 @@ class FeatureCollector(Collector):
         freshness = GaugeMetricFamily(
             "skerry_feature_newest_seconds", "Age of the newest event that was applied.", labels=_LABELS
         )
+        unfed = GaugeMetricFamily(
+            "skerry_feature_unfed",
+            "1 where no event will count, as the SyncPolicy in force stands, and why.",
+            labels=(*_LABELS, "reason"),
+        )
         now = self._clock.read().wall
         for labels, course in courses:
             newest = course.version.newest_received
             age = max(now - newest, 0) / 1e6 if newest else 0.0
             lag.add_metric(labels, age if course.behind else 0.0)
             freshness.add_metric(labels, age)
+            trouble = self._features.unfed(course.version.engine.document)
+            if trouble is not None:
+                unfed.add_metric((*labels, trouble[0]), 1)
             for reason, number in tuple(course.version.counts.refused.items()):
                 refused.add_metric((*labels, reason), number)
         adopted = GaugeMetricFamily(
@@ -79,6 +87,7 @@ class FeatureCollector(Collector):
                 adopted.add_metric((*labels, taken.node), taken.made / 1e6)
         yield refused
         yield adopted
+        yield unfed
         yield lag
         yield freshness
         yield GaugeMetricFamily(

@@ -17,6 +17,7 @@ from skerry_edge.events.settings import StreamSettings
 from skerry_edge.features.clock import Clock
 from skerry_edge.features.engine import compiled
 from skerry_edge.features.features import Features
+from skerry_edge.features.feeding import Feeding
 from skerry_edge.features.letters import LetterBox
 from skerry_edge.features.materializer import Sources
 from skerry_edge.features.needs import Needs
@@ -57,7 +58,7 @@ def make_features(
 ) -> Features:
     """The store of features below the process's state; nothing is opened before its thread starts.
 
-    `policy` gives the SyncPolicy in force.
+    `policy` gives the SyncPolicy in force, to any thread.
     """
     state, letters = config.state, BUILT_IN_STREAMS[DEAD_LETTER]
 
@@ -80,7 +81,7 @@ def make_features(
         neighbours=config.store / "neighbours",
         data_class=data_class,
     )
-    return Features(state / "features", sources, box, clock)
+    return Features(state / "features", sources, box, clock, feeding=Feeding(policy))
 
 
 def entity_features(features: Features, namespace: str, name: str, entity: tuple[str, ...]) -> Response:

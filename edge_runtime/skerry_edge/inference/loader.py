@@ -14,9 +14,11 @@ from skerry_edge.inference.activation.state import LoadFailure, ModelKey
 from skerry_edge.inference.backend import Backend, Session
 from skerry_edge.inference.store_folder import BlobMissingError, StoreFolder
 
+_WAITED_FOR = frozenset({Standing.NOT_READY, Standing.STREAM_NOT_DECLARED, Standing.DEVICE_PATH_MISSING})
+
 
 class FeaturesWaitError(WaitError):
-    """A feature set that a release needs isn't here, or hasn't caught up with its stream."""
+    """A feature set that a release needs isn't here, gets no events, or hasn't caught up with its stream."""
 
 
 @dataclass(frozen=True)
@@ -83,9 +85,9 @@ class Loader:
     def _require_features(self, manifest: Manifest, *, challenger: bool) -> None:
         """A challenger waits until its features have caught up: values that are still to come would be held against it.
 
-        A first release waits until they are here at all, as it would count as serving while it answers nobody; inputs
-        that clients may give keep it from nothing. Either is refused where it would wait forever: the engine here
-        doesn't know a set's schema version, say. Who has served before never waits.
+        A first release waits until they are here at all and events can count in them, as it would count as serving
+        while it answers nobody; inputs that clients may give keep it from nothing. Either is refused where it would
+        wait forever: the engine here doesn't know a set's schema version, say. Who has served before never waits.
         """
         for binding in manifest.features:
             if binding.client_may_give and not challenger:
@@ -95,7 +97,7 @@ class Loader:
             told = f"{named.namespace}/{named.name} {named.version}: {why}"
             if standing is Standing.REFUSED:
                 raise UserMustActError(standing, told)
-            if standing is Standing.NOT_READY or (standing is Standing.WARMING and challenger):
+            if standing in _WAITED_FOR or (standing is Standing.WARMING and challenger):
                 raise FeaturesWaitError(standing, told)
 
 

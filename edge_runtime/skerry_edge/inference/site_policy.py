@@ -1,5 +1,6 @@
 """The SyncPolicy in force here: what the verified assignment names, else the last good one, else the default."""
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +13,7 @@ _log = structlog.get_logger(__name__)
 
 
 class SitePolicy:
-    """Looks again whenever it is asked, at little cost: a policy that is in force is read once."""
+    """Looks again whenever it is asked, at little cost: a policy that is in force is read once. Safe for threads."""
 
     def __init__(self, blobs: Path, digest: Callable[[], str | None], last_good: Path) -> None:
         """`blobs` is the store's folder of blobs, `digest` what the assignment in force names."""
@@ -20,9 +21,14 @@ class SitePolicy:
         self._digest = digest
         self._last_good = last_good
         self._found: InForce | None = None
+        self._lock = threading.Lock()
 
     def current(self) -> SyncPolicyDocument:
         """The policy; the same object as long as nothing has changed."""
+        with self._lock:
+            return self._look()
+
+    def _look(self) -> SyncPolicyDocument:
         digest, before = self._digest(), self._found
         if before is not None and before.origin is Origin.ASSIGNED and before.digest == digest and not before.trouble:
             return before.document

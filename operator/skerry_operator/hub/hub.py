@@ -10,6 +10,7 @@ from skerry_core.store.port import Store
 from skerry_core.trust.policy import PolicyDocument
 from skerry_core.trust.verifier import ReleaseVerifier
 from skerry_operator.hub.inventory import Inventory, Key
+from skerry_operator.hub.published import PublishedReader
 from skerry_operator.hub.status import StatusWriter
 from skerry_operator.hub.targets import ModelName, Targets
 from skerry_operator.hub.trained_on import FeatureSetReader
@@ -63,6 +64,7 @@ class Hub:
     kube: KubeApi
     store: Store
     trained_on: FeatureSetReader
+    published: PublishedReader
     verifier: ReleaseVerifier
     grants: S3GrantIssuer | None
     inventory: Inventory

@@ -9,6 +9,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from skerry_api.kinds import SITE_NAMESPACE_PREFIX
 from skerry_api.v1alpha1.edgesite import EdgeSite
+from skerry_api.v1alpha1.featureset import FeatureSet
 from skerry_api.v1alpha1.model import Model
 from skerry_api.v1alpha1.modelrelease import ModelRelease
 from skerry_api.v1alpha1.quarantine import Quarantine
@@ -23,6 +24,7 @@ from skerry_operator.hub.enrollment import site_of
 from skerry_operator.hub.hub import Hub
 from skerry_operator.hub.inventory import WATCHED, Inventory, Key
 from skerry_operator.hub.model_facts import name_of
+from skerry_operator.hub.published import PublishedReader
 from skerry_operator.hub.reconcile.feature_set import reconcile_feature_set
 from skerry_operator.hub.reconcile.model import ModelReconciler
 from skerry_operator.hub.reconcile.quarantine import reconcile_quarantine
@@ -72,6 +74,7 @@ class HubProcess:
             kube=kube,
             store=store,
             trained_on=FeatureSetReader(store),
+            published=PublishedReader(store),
             verifier=ReleaseVerifier(config.trusted_root),
             grants=config.grant_issuer(),
             inventory=inventory,
@@ -159,6 +162,7 @@ class HubProcess:
             # All policies: this one may have taken sites from a later one, or left some to it.
             self._add_all(SYNC_POLICIES, inventory.all(SyncPolicy))
             self._add_all(EDGE_SITES, inventory.all(EdgeSite))
+            self._add_all(FEATURE_SETS, inventory.all(FeatureSet), _SOON)
         elif key.resource is SITE_CLASSES:
             self._add_all(EDGE_SITES, inventory.all(EdgeSite))
         elif key.resource is MODEL_RELEASES:

@@ -24,9 +24,13 @@ def site_status(
     max_age: timedelta,
     trouble: Outcome | None,
     credential_expires: datetime | None,
+    fed: Observation | None = None,
     now: datetime,
 ) -> EdgeSiteStatus:
-    """The whole status; `trouble` is what kept the reconcile from its end, `max_age` how old a report may be."""
+    """The whole status; `trouble` is what kept the reconcile from its end, `max_age` how old a report may be.
+
+    `fed` says whether events reach the feature sets that the site was told to compute; None if there are none.
+    """
     report = record.assignment.status if record else SiteAssignmentStatus()
     reachable = last_seen is not None and now - last_seen <= max_age
     serving = tuple(
@@ -53,7 +57,11 @@ def site_status(
             previous=site.status.conditions,
             extra=filter(
                 None,
-                (_reachable(reachable=reachable, last_seen=last_seen, max_age=max_age), condition_of(report.models)),
+                (
+                    _reachable(reachable=reachable, last_seen=last_seen, max_age=max_age),
+                    condition_of(report.models),
+                    fed,
+                ),
             ),
         ),
         namespace=namespace_of(site.metadata.name),

@@ -1,6 +1,7 @@
 """Features through the inference process: events in, a model that is filled from them, restarts, a new version."""
 
 import json
+import shutil
 import time
 from collections.abc import Iterator
 
@@ -9,6 +10,7 @@ import pytest
 from skerry_core import digest as digests
 from skerry_core.canonical import canonical_json
 from skerry_core.features.definition import FeatureInput, FeatureSetRef
+from skerry_edge.ingest.devices import read_devices
 from tests.integration.inference import models
 from tests.integration.inference.node import Node
 from tests.integration.inference.test_prediction_log import logged
@@ -86,8 +88,8 @@ def test_features_from_events_to_answers(node):
     assert [each["id"].rpartition("/")[2] for each in filled["events"]] == ["2", "1"]
     assert [(each["counted"], each["found"]) for each in filled["features"]] == [(2, 2)] * 4
     assert [each["value"] for each in filled["features"]] == [2.0, 6.5, 4.0, 3.25]
-    shown = json.loads(node.get("/v1/features/plant/presses/press-7", status=True)[1])
-    assert [each["status"] for each in shown["versions"][0]["features"]] == ["PRESENT"] * 4
+    listed = json.loads(node.get("/v1/features/plant/presses/press-7", status=True)[1])
+    assert [each["status"] for each in listed["versions"][0]["features"]] == ["PRESENT"] * 4
     metrics = node.get("/metrics", status=True)[1].decode()
     assert "skerry_feature_refused_total{reason=" in metrics
     assert 'skerry_feature_entities{set="plant/presses",version="1.0.0"} 1.0' in metrics
@@ -115,3 +117,72 @@ def test_features_from_events_to_answers(node):
     (lineage,) = record["features"]
     assert (lineage["set"], lineage["version"], lineage["seq"]) == ("plant/presses", "2.0.0", 3)
     assert len(lineage["ages"]) == 4
+
+
+def tell(node, **devices):
+    """Give the node another registry, and wait until it goes by that."""
+    data = json.dumps({"devices": devices}).encode()
+    node.devices_dir.mkdir(exist_ok=True)
+    (node.devices_dir / "new").write_bytes(data)
+    (node.devices_dir / "new").rename(node.devices_dir / "devices.json")
+    if node.process is not None:
+        digest = read_devices(data).digest
+        node.wait(lambda: f'skerry_devices{{digest="{digest}"}}' in node.get("/metrics", status=True)[1].decode())
+
+
+def shown(node, entity="press-7"):
+    """The features of an entity, once its set is computed."""
+    status, body = node.get(f"/v1/features/plant/presses/{entity}", status=True)
+    return status == 200 and [each["value"] for each in json.loads(body)["versions"][0]["features"]]
+
+
+def test_what_is_known_of_devices_counts_as_it_was_when_their_events_came(node):
+    """A release waits, and says for what, until events can count; a replay asks no registry."""
+    fields = [
+        {"name": "rms", "path": "data.rms", "type": "Float64"},
+        {"name": "gain", "path": "device.gain", "type": "Float64"},
+        {"name": "model", "path": "device.model", "type": "String"},
+    ]
+    features = [
+        feature("count", "Count", None),
+        feature("sum", "Sum", "rms * gain"),
+        feature("last", "Last"),
+        feature("mean", "Mean", filter="model == 'X1'"),
+    ]
+    data = canonical_json(document(features, fields=fields))
+    ref = FeatureSetRef(namespace="plant", name="presses", version="1.0.0", digest=node.put_blob(data))
+    release = node.release("1.0.0", models.good(), features=bound(ref))
+
+    def declare(*streams):
+        told = node.put_blob(canonical_json(policy(*streams).to_wire()))
+        node.assign(release, feature_sets=(ref.digest,), sync_policy=told)
+
+    tell(node, **{"press-7": {"gain": 2, "model": "X1"}})
+    declare()
+    node.start()
+    for reason, words, streams in (
+        ("StreamNotDeclared", "add vibration to spec.streams", [stream_policy("vibration")]),
+        ("DevicePathMissing", "no devicePath", [stream_policy("vibration", device_path="subject")]),
+    ):
+        model = node.wait(lambda reason=reason: (found := node.model()).get("reason") == reason and found)
+        assert model["phase"] == "Waiting"
+        assert words in model["message"]
+        declare(*streams)
+    node.wait_phase("Serving")
+    node.wait(lambda: post(node, 1, 2.5) == 200)
+    assert post(node, 2, 1.0, "press-9") == 200
+    tell(node, **{"press-7": {"gain": 3, "model": "X2"}})
+    assert post(node, 3, 4.0) == 200
+    expected = [2.0, 17.0, 4.0, 2.5]
+    node.wait(lambda: shown(node) == expected)
+    metrics = node.get("/metrics", status=True)[1].decode()
+    assert 'reason="UnknownDevice",set="plant/presses"' in metrics
+    assert "skerry_feature_unfed{" not in metrics
+
+    node.kill()
+    shutil.rmtree(node.state / "features")
+    (node.devices_dir / "devices.json").unlink()
+    node.start()
+    node.wait_phase("Serving", release)
+    node.wait(lambda: shown(node) == expected)
+    assert node.stop() == 0

@@ -78,7 +78,7 @@ class Node:
         (self._trust / "hub.pub").write_bytes(self.hub_key.public_pem)
         (self._trust / "policy.pub").write_bytes(self.policy_key.public_pem)
         self.http_port, self.status_port, self.events_port = free_port(), free_port(), free_port()
-        self.mqtt_dir = root / "mqtt"
+        self.mqtt_dir, self.devices_dir = root / "mqtt", root / "devices"
         self.log_path = root / "inference.log"
         self.process: subprocess.Popen[bytes] | None = None
         self._serial = 0
@@ -209,6 +209,7 @@ class Node:
             "SKERRY_STATUS_PORT": str(self.status_port),
             "SKERRY_EVENTS_PORT": str(self.events_port),
             "SKERRY_MQTT_DIR": str(self.mqtt_dir),
+            "SKERRY_DEVICES_DIR": str(self.devices_dir),
         }
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(

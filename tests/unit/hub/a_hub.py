@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from skerry_core.trust.keys import generate_key_pair
 from skerry_operator.hub.hub import Hub
 from skerry_operator.hub.inventory import Inventory
+from skerry_operator.hub.published import PublishedReader
 from skerry_operator.hub.status import StatusWriter
 from skerry_operator.hub.trained_on import FeatureSetReader
 
@@ -19,6 +20,7 @@ def make_hub(kube, store, queued=None):
         kube=kube,
         store=store,
         trained_on=FeatureSetReader(store),
+        published=PublishedReader(store),
         verifier=None,
         grants=None,
         inventory=inventory,

@@ -233,6 +233,8 @@ def require(standing, *, challenger, **more):
     [
         (Standing.REFUSED, "Refused", "Refused"),
         (Standing.NOT_READY, "Waiting", "Waiting"),
+        (Standing.STREAM_NOT_DECLARED, "Waiting", "Waiting"),
+        (Standing.DEVICE_PATH_MISSING, "Waiting", "Waiting"),
         (Standing.WARMING, "Waiting", None),
         (Standing.WARM, None, None),
     ],

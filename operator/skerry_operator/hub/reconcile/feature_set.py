@@ -4,15 +4,23 @@ Sites hear of a version by the releases that name it, never by the FeatureSet it
 anywhere (law 2). What was published stays in `status.versions` when `spec.version` moves on.
 """
 
-from skerry_api.conditions import Outcome, Ready, Stalled, Waiting, conditions_for
+from collections.abc import Iterator
+from contextlib import suppress
+
+from skerry_api.conditions import Observation, Outcome, Ready, Stalled, Waiting, conditions_for
 from skerry_api.v1alpha1.featureset import FeatureSet
 from skerry_api.v1alpha1.modelrelease import ModelRelease
-from skerry_core.errors import UserMustActError, WaitError
+from skerry_api.v1alpha1.syncpolicy import SyncPolicy
+from skerry_core.errors import SkerryError, UserMustActError, WaitError
+from skerry_core.features.fed import source_of
 from skerry_core.store.blobs import put_bytes
+from skerry_core.sync_policy.document import SyncPolicyDocument
 from skerry_operator.hub.feature_set.check import publishable
 from skerry_operator.hub.feature_set.versions import find_version, named_by, with_version
+from skerry_operator.hub.fed import stream_declared
 from skerry_operator.hub.hub import Hub
 from skerry_operator.hub.inventory import Key
+from skerry_operator.hub.sync_policy.claims import name_of
 from skerry_operator.kube.resources import MODEL_RELEASES
 
 _PATIENT = 15.0
@@ -27,6 +35,7 @@ def reconcile_feature_set(hub: Hub, key: Key) -> float | None:
     known = find_version(status.versions, feature_set.spec.version)
     changes: dict[str, object] = {"digest": known.digest if known else None}
     outcome: Outcome
+    declared: Observation | None = None
     try:
         offered = publishable(key.namespace, key.name, feature_set.spec)
         named = named_by(hub.inventory.all(ModelRelease), key.namespace, key.name)
@@ -34,18 +43,33 @@ def reconcile_feature_set(hub: Hub, key: Key) -> float | None:
         # Sites fetch it by its digest, so it must be there before the first of them hears of it.
         put_bytes(hub.store, offered.data)
         changes = {"digest": offered.digest, "versions": versions, "effective": offered.effective}
+        declared = stream_declared(source_of(offered.document), _policies(hub))
         outcome = Ready(message=f"{feature_set.spec.version} is published; releases can name it")
     except UserMustActError as error:
         outcome = Stalled(error.reason, str(error))
     except WaitError as error:
         outcome = Waiting(error.reason, str(error))
     generation = feature_set.metadata.generation
-    conditions = conditions_for(outcome, generation=generation, now=hub.now(), previous=status.conditions)
+    conditions = conditions_for(
+        outcome,
+        generation=generation,
+        now=hub.now(),
+        previous=status.conditions,
+        extra=() if declared is None else (declared,),
+    )
     changes |= {"observed_generation": generation, "conditions": conditions}
     hub.statuses.write(feature_set, status.model_copy(update=changes))
     if changes.get("versions", status.versions) != status.versions:
         _wake_releases(hub, key.namespace)
     return None if isinstance(outcome, Ready) else _PATIENT
+
+
+def _policies(hub: Hub) -> Iterator[tuple[str, SyncPolicyDocument]]:
+    """As they are published; what can't be read now says nothing, and keeps no set from being published."""
+    for policy in hub.inventory.all(SyncPolicy):
+        if policy.status.digest is not None:
+            with suppress(SkerryError, ValueError):
+                yield "/".join(name_of(policy)), hub.published.policy(policy.status.digest)
 
 
 def _wake_releases(hub: Hub, namespace: str) -> None:

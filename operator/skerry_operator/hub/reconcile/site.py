@@ -6,8 +6,9 @@ from functools import partial
 
 import structlog
 
-from skerry_api.conditions import Outcome, Stalled, Waiting
+from skerry_api.conditions import Observation, Outcome, Stalled, Waiting
 from skerry_api.kinds import ASSIGNMENT_NAME
+from skerry_api.v1alpha1.condition import ConditionStatus
 from skerry_api.v1alpha1.edgesite import EdgeSite
 from skerry_api.v1alpha1.model import Model
 from skerry_api.v1alpha1.rolloutring import RolloutRing
@@ -18,8 +19,10 @@ from skerry_core.assignment.spec import spec_of
 from skerry_core.errors import SkerryError, UserMustActError, WaitError
 from skerry_core.store.confinement import check_confinement
 from skerry_core.store.s3 import S3Store
+from skerry_core.sync_policy.defaults import DEFAULT_POLICY
 from skerry_core.trust.assignment import seal_assignment
 from skerry_operator.hub.compose import ModelPolicy, compose, next_serial, target_of
+from skerry_operator.hub.fed import FEATURES_FED, features_fed
 from skerry_operator.hub.grants import GrantKeeper
 from skerry_operator.hub.hub import Hub
 from skerry_operator.hub.inventory import Key
@@ -200,9 +203,23 @@ class SiteReconciler:
             max_age=self._max_age(site),
             trouble=trouble,
             credential_expires=self._hub.credentials.get(name),
+            fed=self._fed(name),
             now=self._hub.now(),
         )
         self._hub.statuses.write(site, status)
+
+    def _fed(self, name: str) -> Observation | None:
+        """By what the site was told, which may be older than what policies and releases say now."""
+        record = self._hub.inventory.record(name)
+        if record is None or record.document is None:
+            return None
+        told, published = record.document, self._hub.published
+        try:
+            policy = DEFAULT_POLICY if told.sync_policy is None else published.policy(told.sync_policy)
+            return features_fed(map(published.source, told.feature_sets), policy)
+        except (SkerryError, ValueError) as error:
+            reason = error.reason if isinstance(error, SkerryError) else "Unreadable"
+            return Observation(FEATURES_FED, ConditionStatus.UNKNOWN, reason, str(error))
 
     def _max_age(self, site: EdgeSite) -> timedelta:
         """How old a report may be by the ring that takes the site."""
