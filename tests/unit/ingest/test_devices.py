@@ -1,8 +1,10 @@
 """The site's devices: a file that changes, goes or is wrong, and what of it is stored with events."""
 
 import json
+from pathlib import Path
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -254,3 +256,9 @@ def test_a_stored_event_is_the_event_and_what_is_known(more):
     both = json.loads(with_device(came.body, entry))
     assert both.pop("device") == json.loads(entry)
     assert both == json.loads(came.body)
+
+
+def test_the_example_is_a_registry():
+    example = yaml.safe_load((Path(__file__).parents[3] / "examples" / "devices.yaml").read_text())
+    assert (example["metadata"]["name"], example["metadata"]["namespace"]) == ("skerry-devices", "skerry-runtime")
+    assert sorted(read_devices(example["data"][FILE].encode()).entries) == ["press-7", "press-8"]
