@@ -183,7 +183,7 @@ class SchemaField(ApiModel):
         ]
         | None
     ) = None
-    """Units that may be told there, spelled alike; an event with another one, or with none, is a dead letter."""
+    """Units that may be told there, spelled alike. Another makes a dead letter, as does none without `sourceUnit`."""
     minimum: float | None = None
     """Least plausible value, in `unit`."""
     maximum: float | None = None

@@ -35,7 +35,8 @@ class DevicesKeeper:
         self._note = note
         self._metrics = metrics
         self._complaint = ""
-        self._devices, self._seen, self._noted = NO_DEVICES, b"", NO_DEVICES.data
+        self._devices, self._noted = NO_DEVICES, NO_DEVICES.data
+        self._seen: bytes | None = None
         try:
             noted = _content(note)
             if noted is not None:
@@ -57,6 +58,7 @@ class DevicesKeeper:
 
     def look(self) -> None:
         """Go by the file as it is now; what is wrong with it is logged once."""
+        complaint = ""
         try:
             data = _content(self._path)
             if data is not None and data != self._seen:
@@ -65,9 +67,10 @@ class DevicesKeeper:
                 write_file(self._note, self._devices.data)
                 self._noted = self._devices.data
         except OSError as error:
-            if str(error) != self._complaint:
-                _log.warning("devices can't be read or kept", error=str(error))
-            self._complaint = str(error)
+            complaint = str(error)
+        if complaint and complaint != self._complaint:
+            _log.warning("devices can't be read or kept", error=complaint)
+        self._complaint = complaint
 
     def _adopt(self, data: bytes) -> None:
         self._seen = data
