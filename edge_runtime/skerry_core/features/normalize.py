@@ -71,7 +71,7 @@ class Normalizer:
         if len(set(names)) < len(names):
             raise UserMustActError("FeatureSetInvalid", "two entities or fields have the same name")
         tree: dict[str, Any] = {}
-        wanted = [(entity.path, KEY_TYPE) for entity in entities]
+        wanted: list[tuple[str, Any]] = [(entity.path, KEY_TYPE) for entity in entities]
         wanted += [(source.path, _TYPES[source.type]) for source in fields]
         wanted += [(path, str | None) for path in _beside(entities, fields)]
         for path, leaf in wanted:

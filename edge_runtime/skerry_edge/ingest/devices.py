@@ -11,7 +11,6 @@ same bytes wherever it is read.
 
 import json
 import re
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -35,7 +34,6 @@ MAX_TEXT = 256
 """What features take as a text."""
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
 _EXACT = (1 << 53) - 1
-_LARGEST = sys.float_info.max
 _REVISION_DIGITS = 12
 _ADDED = f',"{MEMBER}":'.encode()
 MAX_ADDED_BYTES = len(_ADDED) + MAX_ENTRY_BYTES
@@ -151,8 +149,9 @@ def _check(name: str, member: str, value: Any) -> None:
         raise _invalid(f"{where} is no name: up to 63 of A-Z, a-z, 0-9 and _, not a digit first")
     if isinstance(value, str) and len(value) > MAX_TEXT:
         raise _invalid(f"{where} has more than {MAX_TEXT} characters")
-    if isinstance(value, int | float) and not abs(value) <= (_EXACT if isinstance(value, int) else _LARGEST):
-        raise _invalid(f"{where} is beyond 2^53, or what a double holds")
+    # A larger one would be another when the node reads its copy: canonical JSON writes no point where none is needed.
+    if isinstance(value, int | float) and abs(value) > _EXACT:
+        raise _invalid(f"{where} is beyond 2^53")
     if value is None or isinstance(value, list):
         raise _invalid(f"{where} must be a text, a number, a boolean, or a group of these")
 

@@ -189,7 +189,7 @@ class HubProcess:
     def _add_all(
         self,
         resource: Resource,
-        items: Iterable[Model | ModelRelease | EdgeSite | RolloutRing | SiteClass | SyncPolicy],
+        items: Iterable[Model | ModelRelease | EdgeSite | FeatureSet | RolloutRing | SiteClass | SyncPolicy],
         delay: float = 0.0,
     ) -> None:
         for item in items:

@@ -1,6 +1,7 @@
 """The site's devices: a file that changes, goes or is wrong, and what of it is stored with events."""
 
 import json
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,7 @@ def test_a_revision_is_that_of_the_device_alone():
         (document(a={"x": "x" * 257}), "more than 256 characters"),
         (document(a={"x": 1 << 53}), "beyond 2^53"),
         (b'{"devices": {"a": {"x": 1e999}}}', "beyond 2^53"),
+        (b'{"devices": {"a": {"x": 9007199254740992.0}}}', "beyond 2^53"),
         (b'{"devices": {"a": {"x": NaN}}}', "NaN is no number"),
         (b'{"devices": {"a": {"x": %s}}}' % (b"9" * 5000), ""),
         (b'{"devices": {"a": {"x": "\\ud800"}}}', ""),
@@ -91,11 +93,11 @@ def test_what_is_no_registry(data, words):
 
 @given(st.binary(max_size=200))
 def test_what_is_no_registry_is_refused_in_one_way(data):
-    with pytest.raises(UserMustActError):
-        read_devices(data)
+    with suppress(UserMustActError):
+        assert read_devices(data).entries == {}
 
 
-VALUES = st.text(max_size=20) | st.booleans() | st.floats(allow_nan=False, allow_infinity=False) | st.integers(-9, 9)
+VALUES = st.text(max_size=20) | st.booleans() | st.floats(-1e15, 1e15) | st.integers(-9, 9)
 NAMES = st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,8}", fullmatch=True).filter(lambda name: name != "revision")
 ENTRIES = st.dictionaries(NAMES, VALUES | st.dictionaries(NAMES, VALUES, max_size=3), max_size=4)
 
@@ -249,7 +251,7 @@ def test_whatever_is_known_of_devices_fits_beside_an_event(node):
     assert max(len(record.body) for record in log.records) <= MAX_BODY
 
 
-@given(st.dictionaries(st.sampled_from(["data", "subject", "x"]), st.text(max_size=9), max_size=3))
+@given(st.dictionaries(st.sampled_from(["data", "subject", "x"]), st.text('a\\"é{}', max_size=9), max_size=3))
 def test_a_stored_event_is_the_event_and_what_is_known(more):
     came = event(1, **{name: value or "-" for name, value in more.items()})
     entry = read_devices(document(a=PRESS)).entries["a"]
