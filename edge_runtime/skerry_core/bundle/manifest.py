@@ -6,6 +6,7 @@ from typing import Annotated
 from pydantic import Field, StringConstraints
 
 from skerry_api.v1alpha1.fields import ApiModel, Digest, Fraction, Name, SemVer, Timestamp
+from skerry_core.bundle.training import Training
 from skerry_core.features.definition import FeatureInput, FeatureSetRef
 
 REFERENCE_MEDIA_TYPE = "application/vnd.skerry.bundle.v1+json"
@@ -89,6 +90,7 @@ class Manifest(ApiModel):
     runtime: Runtime
     features: Annotated[tuple[FeatureInput, ...], Field(max_length=64)] = ()
     drift_baseline: FileName | None = None
+    training: Training | None = None
     notes: str = ""
 
     def feature_sets(self) -> tuple[FeatureSetRef, ...]:

@@ -19,6 +19,7 @@ from skerry_core.bundle.manifest import (
     Manifest,
     TensorSpec,
 )
+from skerry_core.bundle.training import Training, check_training
 from skerry_core.bundle.validation import (
     Arrays,
     Measured,
@@ -63,6 +64,7 @@ def package_model(
     comparison: Comparison | None = None,
     features: Sequence[FeatureBinding] = (),
     validation: Arrays | None = None,
+    training: Training | None = None,
     notes: str = "",
 ) -> Packaged:
     """Write the bundle of `model_file` to `folder` (made if needed): model.onnx and manifest.json, not yet signed.
@@ -70,14 +72,17 @@ def package_model(
     `decision` says what counts as agreement of two models; left out, it is the argmax of the only output of scores.
     With `validation`, or the data of a `comparison`, drift-baseline.json is there too: what sites hold their traffic
     against.
-    `features` says which inputs nodes fill from feature sets. Raises UserMustActError `ModelUnsupported`,
-    `ValidationDataInvalid`, `DecisionInvalid`, `FeaturesInvalid` or `BundleMalformed`.
+    `features` says which inputs nodes fill from feature sets, `training` what the model was trained on. Raises
+    UserMustActError `ModelUnsupported`, `ValidationDataInvalid`, `DecisionInvalid`, `FeaturesInvalid`,
+    `TrainingRowsDiffer` or `BundleMalformed`.
     """
     data = model_file.read_bytes()
     inspection = inspect_model(data)
     open_session(data)
     decision = _checked(decision or default_decision(inspection.outputs), inspection.outputs)
     bound = bind(features, inspection.inputs)
+    if training is not None:
+        check_training(training, bound)
     measured = None if comparison is None else _measure(comparison, model, decision, inspection, data)
     rows = validation if validation is not None or comparison is None else comparison.data
     sketches = None if rows is None else measure_baseline(inspection, decision, data, rows, bound)
@@ -97,6 +102,7 @@ def package_model(
         runtime=inspection.runtime,
         features=bound,
         drift_baseline=BASELINE_FILE if sketches is not None else None,
+        training=training,
         notes=notes,
     )
     folder.mkdir(parents=True, exist_ok=True)

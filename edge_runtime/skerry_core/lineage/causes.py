@@ -1,4 +1,4 @@
-"""What sets a model's bad answers apart: stale features, a release, a node whose cache was damaged. Pure.
+"""What sets a model's bad answers apart: stale features, a release, a round of training, a damaged node. Pure.
 
 Each candidate splits all answers in those that were exposed to it and the others. It counts if at least MIN_BAD of the
 exposed are bad and their risk is at least MIN_RATIO times that of the others, taken from the lower limit of the one to
@@ -34,6 +34,7 @@ class Cause(StrEnum):
 
     CORRUPT_CACHE = "CorruptCache"
     ROLLOUT = "Rollout"
+    TRAINING_ROUND = "TrainingRound"
     FEATURE_SET = "FeatureSetVersion"
     STALE_FEATURES = "StaleFeatures"
     NODE = "Node"
@@ -48,7 +49,8 @@ class Cell:
     """Answers that are alike: by `release` (of a canary's requests, the challenger's), on `node` (`site/node`).
 
     `sets` are the feature sets' versions that filled the inputs, `stale` whether a feature gave its default, `damaged`
-    whether the node had told of damage to its store, logs or feature store by then.
+    whether the node had told of damage to its store, logs or feature store by then. `round` is the one of training that
+    the release came of, empty if its manifest names none.
     """
 
     release: str
@@ -58,6 +60,7 @@ class Cell:
     damaged: bool
     answers: int
     bad: int
+    round: str = ""
 
 
 class Suspect(msgspec.Struct, frozen=True, rename="camel"):
@@ -188,6 +191,8 @@ def _candidates(cells: Sequence[Cell]) -> Iterator[tuple[Cause, str]]:
         yield Cause.CORRUPT_CACHE, node
     for release in sorted({cell.release for cell in cells}):
         yield Cause.ROLLOUT, release
+    for name in sorted({cell.round for cell in cells if cell.round}):
+        yield Cause.TRAINING_ROUND, name
     for sets in sorted({cell.sets for cell in cells if cell.sets}):
         yield Cause.FEATURE_SET, sets
     if any(cell.stale for cell in cells):
@@ -202,6 +207,8 @@ def _exposure(cause: Cause, subject: str) -> Callable[[Cell], bool]:
             return lambda cell: cell.damaged and cell.node == subject
         case Cause.ROLLOUT:
             return lambda cell: cell.release == subject
+        case Cause.TRAINING_ROUND:
+            return lambda cell: cell.round == subject
         case Cause.FEATURE_SET:
             return lambda cell: cell.sets == subject
         case Cause.STALE_FEATURES:

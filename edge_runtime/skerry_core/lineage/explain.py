@@ -12,7 +12,15 @@ from skerry_core.features.apply import RawEvents
 from skerry_core.features.definition import FeatureInput, FeatureSetDocument
 from skerry_core.features.plan import Plan, compile_set
 from skerry_core.features.read import FeatureStatus
-from skerry_core.lineage.explanation import Explanation, FeatureTold, InputTold, Missing, PairTold, WindowEvent
+from skerry_core.lineage.explanation import (
+    Explanation,
+    FeatureTold,
+    InputTold,
+    Missing,
+    PairTold,
+    TrainingTold,
+    WindowEvent,
+)
 from skerry_core.lineage.members import Members, Span, members, reach_of, span_of
 from skerry_core.lineage.record import FeatureLineage, PairRecord, Prediction, RecordId
 from skerry_core.micros import micros_of, rfc3339
@@ -117,12 +125,21 @@ def explain(found: Found, kept: Mapping[str, Kept], by: str) -> Explanation:
         rows=record.rows,
         runtime=record.runtime,
         model_created="" if found.manifest is None else rfc3339(micros_of(found.manifest.created_at)),
+        training=None if found.manifest is None else _training(found.manifest),
         entity=record.entity,
         given=record.given,
         inputs=tuple(_input(found, lineage, kept.get(lineage.input)) for lineage in record.features),
         pair=None if record.pair is None else _pair(record.pair),
         notes=tuple(notes),
     )
+
+
+def _training(manifest: Manifest) -> TrainingTold | None:
+    training = manifest.training
+    if training is None:
+        return None
+    rows = tuple(each.digest for each in training.data)
+    return TrainingTold(training.round.id, rfc3339(micros_of(training.round.at)), rows)
 
 
 def _bound(found: Found, lineage: FeatureLineage) -> _Bound | str:

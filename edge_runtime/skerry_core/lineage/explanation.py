@@ -78,6 +78,14 @@ class PairTold(Told, frozen=True):
     error: str
 
 
+class TrainingTold(Told, frozen=True):
+    """What the release was trained on: the round, when that was (RFC 3339), and the files of rows by digest."""
+
+    round: str
+    at: str
+    rows: tuple[str, ...] = ()
+
+
 class Explanation(Told, frozen=True):
     """One prediction, down to the events in its features' windows. `by` is where it was looked up: node or hub."""
 
@@ -94,6 +102,7 @@ class Explanation(Told, frozen=True):
     rows: int
     runtime: str = ""
     model_created: str = ""
+    training: TrainingTold | None = None
     entity: dict[str, str] = {}
     given: tuple[str, ...] = ()
     inputs: tuple[InputTold, ...] = ()

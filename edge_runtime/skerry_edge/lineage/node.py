@@ -67,7 +67,7 @@ class NodeLineage:
             record = msgspec.json.decode(stored.body, type=Prediction)
         except msgspec.DecodeError as error:
             raise PredictionNotFoundError(record_id, f"its record can't be understood: {error}") from error
-        manifest = self._manifest(record.digest) if record.features else None
+        manifest = self._manifest(record.digest)
         documents = {} if manifest is None else dict(self._documents(manifest))
         return Found(record_id, stored.time, record, manifest, documents)
 

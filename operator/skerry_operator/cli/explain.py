@@ -59,7 +59,8 @@ def explain(
 
     That is its model, its features with their ages, and the events in their windows.
 
-    With --fleet, tell what a model's bad answers have in common: a release, stale features, or a node that was damaged.
+    With --fleet, tell what a model's bad answers have in common: a release, a round of training, stale features, or a
+    node that was damaged.
     Bad are answers that tripped a guardrail, on which two models disagree, that a label contradicts, or of a release
     that its node put aside.
     """
@@ -95,10 +96,10 @@ def _explain_fleet(store: str, access: S3Access | None, model: str, since: str, 
     if back is None:
         raise typer.BadParameter(f"--since is a number of hours or days, as 24h or 7d, not {since!r}")
     span = timedelta(**{_UNITS[back["unit"]]: int(back["number"])})
-    with opened_lake(store, access) as (_, query):
+    with opened_lake(store, access) as (lake, query):
         from skerry_operator.ingest.lineage import answer_cells  # noqa: PLC0415 - an extra
 
-        verdict = judge_causes(answer_cells(query, model, datetime.now(UTC) - span))
+        verdict = judge_causes(answer_cells(lake, query, model, datetime.now(UTC) - span))
     if as_json:
         typer.echo(msgspec.json.encode(verdict).decode())
     else:

@@ -13,6 +13,7 @@ SHOWN_EVENTS = 20
 _SAID = {
     Cause.CORRUPT_CACHE: "damage on node {}, which told of a damaged store, log or feature store",
     Cause.ROLLOUT: "the release {}",
+    Cause.TRAINING_ROUND: "the training round {}, of which its releases came",
     Cause.FEATURE_SET: "the feature sets {}",
     Cause.STALE_FEATURES: "stale features, which gave their defaults",
     Cause.NODE: "node {}, which tells of no damage",
@@ -25,6 +26,9 @@ def lines(told: Explanation) -> Iterator[str]:
     yield f"answered    {told.time}, request {told.request}, {told.rows} row{'' if told.rows == 1 else 's'}"
     yield f"model       {told.namespace}/{told.model} {told.version} ({told.variant}), {_ms(told.latency_seconds)}"
     yield f"release     {told.release}{f', made {told.model_created}' if told.model_created else ''}"
+    if told.training is not None:
+        rows = f", on {', '.join(told.training.rows)}" if told.training.rows else ""
+        yield f"trained     in round {told.training.round}, {told.training.at}{rows}"
     if told.runtime:
         yield f"runtime     {told.runtime}"
     if told.entity:

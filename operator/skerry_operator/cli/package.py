@@ -21,6 +21,7 @@ from skerry_core.bundle.package import Comparison, Packaged, package_model
 from skerry_core.bundle.validation import Arrays, ValidationDataError
 from skerry_core.features.definition import OnRejected
 from skerry_operator.cli.feature_set_file import read_version
+from skerry_operator.cli.training_lineage import read_training
 
 _NAME: TypeAdapter[str] = TypeAdapter(Name)
 _SEMVER: TypeAdapter[str] = TypeAdapter(SemVer)
@@ -62,6 +63,20 @@ def package(
     clients_may_give: Annotated[
         list[str], typer.Option(metavar="INPUT", help="Let clients give this input instead of its features.")
     ] = [],  # noqa: B006
+    training_round: Annotated[
+        str,
+        typer.Option(metavar="ID", help="The run of training that the model came of; give it to all models of one."),
+    ] = "",
+    trained_at: Annotated[str, typer.Option(metavar="TIME", help="When that was, in RFC 3339. (default: now)")] = "",
+    training_rows: Annotated[
+        list[Path],
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            metavar="FILE",
+            help="What it was trained on, as `skerry features build` wrote it; may be given repeatedly.",
+        ),
+    ] = [],  # noqa: B006
     notes: Annotated[str, typer.Option(help="What changes for who uses the model.")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print the manifest and its digest as JSON.")] = False,
 ) -> None:
@@ -70,20 +85,25 @@ def package(
     With --validation, the bundle also says what inputs and answers look like on validation data, as small sketches:
     sites tell when what they see drifts away from that. With --baseline too, it says how often the two models decide
     differently: that much disagreement is expected of a canary in the field and not held against it.
+
+    With --training-round, it says what the model was trained on (--training-rows), so that a fleet's bad answers can be
+    traced to a round of training.
     """
     if baseline is not None and validation is None:
         raise typer.BadParameter("--baseline needs --validation, the data to compare on")
     data = read_arrays(validation) if validation else None
+    now = datetime.now(UTC)
     packaged = package_model(
         model_file,
         output,
         model=_checked(_NAME, model, "--model"),
         version=_checked(_SEMVER, version, "--version"),
-        created_at=datetime.now(UTC),
+        created_at=now,
         decision=parse_decision(decision) if decision else None,
         comparison=Comparison(read_bundle(baseline), data) if baseline and data is not None else None,
         validation=data,
         features=read_bindings(features, defaults_for, clients_may_give),
+        training=read_training(training_round, trained_at, training_rows, now),
         notes=notes,
     )
     if as_json:
@@ -164,6 +184,12 @@ def _print(packaged: Packaged) -> None:
         table.add_row(
             "features", f"{bound.input} from {of.namespace}/{of.name} {of.version}: {', '.join(bound.features)}"
         )
+    if manifest.training is not None:
+        table.add_row("trained", f"in round {manifest.training.round.id}, {manifest.training.round.at:%Y-%m-%d %H:%M}")
+        for data in manifest.training.data:
+            table.add_row(
+                "", f"on {data.rows} rows of {data.feature_set.name} {data.feature_set.version}: {data.digest}"
+            )
     table.add_row("operators", ", ".join(manifest.runtime.operators))
     if manifest.expected_disagreement is not None:
         expected = manifest.expected_disagreement

@@ -37,6 +37,7 @@ from skerry_operator.ingest.views import table_name
 # Events of one entity, in the windows of one prediction; there can be more only where a set is none for it.
 _MAX_EVENTS = 100_000
 _MAX_CELLS = 100_000
+_MAX_RELEASES = 200
 
 Row = dict[str, Any]
 
@@ -75,7 +76,7 @@ class LakeLineage:
             record = _prediction(row)
         except (ValueError, KeyError) as error:
             raise PredictionNotFoundError(record_id, f"its record can't be understood: {error}") from error
-        manifest = self._manifest(record.digest) if record.features else None
+        manifest = _manifest(self.lake, record.digest)
         documents = {} if manifest is None else dict(self._documents(manifest))
         return Found(record_id, micros_of(row["time"]), record, manifest, documents)
 
@@ -98,11 +99,6 @@ class LakeLineage:
         gone = f'SELECT max("last") AS n FROM _absent WHERE {_log(record_id)} AND stream = {literal(stream)}'
         found = [row["n"] for row in (*self._rows(here, stream), *self._rows(gone)) if row["n"] is not None]
         return max(found, default=None)
-
-    def _manifest(self, digest: str) -> Manifest | None:
-        with suppress(SkerryError, ValidationError, ValueError):
-            return Manifest.model_validate_json(read_blob(self.lake.store, digest, MAX_MANIFEST_BYTES))
-        return None
 
     def _documents(self, manifest: Manifest) -> Iterator[tuple[str, FeatureSetDocument]]:
         for digest in manifest.feature_set_digests():
@@ -175,8 +171,17 @@ class LakeLineage:
         return rows
 
 
-def answer_cells(query: LakeQuery, model: str, since: datetime) -> list[Cell]:
-    """Answers of `[namespace/]model` since then, those alike together; UserMustActError `NoAnswers` if none."""
+def _manifest(lake: Lake, digest: str) -> Manifest | None:
+    with suppress(SkerryError, ValidationError, ValueError):
+        return Manifest.model_validate_json(read_blob(lake.store, digest, MAX_MANIFEST_BYTES))
+    return None
+
+
+def answer_cells(lake: Lake, query: LakeQuery, model: str, since: datetime) -> list[Cell]:
+    """Answers of `[namespace/]model` since then, those alike together; UserMustActError `NoAnswers` if none.
+
+    Of the releases with the most bad answers, _MAX_RELEASES at most, the store's manifests say how they were trained.
+    """
     namespace, _, name = model.rpartition("/")
     of = f"model = {literal(name)}" + (f" AND namespace = {literal(namespace)}" if namespace else "")
     rows: list[Row] = []
@@ -194,6 +199,13 @@ def answer_cells(query: LakeQuery, model: str, since: datetime) -> list[Cell]:
         raise UserMustActError(
             "NoAnswers", f"the tables have no prediction of {model} since {since:%Y-%m-%d %H:%M} UTC"
         )
+    releases = list(dict.fromkeys(row["release"] for row in rows))[:_MAX_RELEASES]
+    manifests = ((release, _manifest(lake, release)) for release in releases)
+    rounds = {
+        release: manifest.training.round.id
+        for release, manifest in manifests
+        if manifest is not None and manifest.training is not None
+    }
     return [
         Cell(
             release=row["release"],
@@ -203,6 +215,7 @@ def answer_cells(query: LakeQuery, model: str, since: datetime) -> list[Cell]:
             damaged=row["damaged"],
             answers=row["answers"],
             bad=row["bad"],
+            round=rounds.get(row["release"], ""),
         )
         for row in rows
     ]

@@ -1,6 +1,5 @@
 """A build of training rows: what is asked for, who may be in it, the work in shares, the file."""
 
-import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -42,6 +41,7 @@ from skerry_operator.training.history import (
 from skerry_operator.training.labels import LABEL, Labelled, labels_of
 from skerry_operator.training.output import check_columns, column_names, write_rows
 from skerry_operator.training.predictions import read_predictions
+from skerry_operator.training.provenance import Provenance
 from skerry_operator.training.replay import Vectors, reach
 from skerry_operator.training.rows import EntityRows, entity_rows, read_rows
 from skerry_operator.training.work import Share, shares
@@ -117,14 +117,9 @@ def build(order: Order, do: Doers, at_once: int) -> dict[str, Any]:
     kept = np.flatnonzero(found.kept & _consenting(document, asked, found))
     named = {"namespace": document.namespace, "name": document.name, "version": document.version}
     told = named | {"digest": digests.of_bytes(data)}
-    metadata = {
-        "skerry.feature_set": told,
-        "skerry.features": list(names),
-        "skerry.history": _position(document, order.tables, asked),
-        "skerry.consent": None if order.consent is None else sorted(order.consent),
-    }
-    texts = {name: json.dumps(value, sort_keys=True) for name, value in metadata.items()}
-    write_rows(order.output, asked.table, kept, plan, names, columns, found, texts)
+    consent = None if order.consent is None else sorted(order.consent)
+    provenance = Provenance(told, names, _position(document, order.tables, asked), consent)
+    write_rows(order.output, asked.table, kept, plan, names, columns, found, provenance.metadata())
     newest = {(end.site, end.node): end.received for end in sorted(asked.ends, key=lambda end: end.received)}
     return {
         "featureSet": told,

@@ -11,7 +11,7 @@ import pytest
 from kubernetes.client import Configuration
 
 from skerry_core.lineage.explain import explain
-from skerry_core.lineage.explanation import Explanation, Missing, PairTold
+from skerry_core.lineage.explanation import Explanation, Missing, PairTold, TrainingTold
 from skerry_operator.cli import cluster
 from skerry_operator.cli.explanation_text import SHOWN_EVENTS, lines
 from skerry_operator.kube.resources import PODS
@@ -51,6 +51,11 @@ def test_as_text_with_all_there_is():
     assert "canary      111111111111 against 222222222222: 1 of 4 rows differ, 1 ms against -, Timeout" in text
     assert "given       by the client: x" in text
     assert "note        odd" in text
+
+
+def test_what_the_release_was_trained_on():
+    text = list(lines(told(training=TrainingTold("w47", "2026-11-20T08:30:00.000000Z", ("sha256:" + "3" * 64,)))))
+    assert f"trained     in round w47, 2026-11-20T08:30:00.000000Z, on sha256:{'3' * 64}" in text
 
 
 def test_long_lists_are_cut():

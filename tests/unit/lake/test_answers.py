@@ -8,12 +8,17 @@ import pytest
 from typer.testing import CliRunner
 
 from skerry_core.batch.contents import LogName, Row
+from skerry_core.bundle.training import Training, TrainingRound
+from skerry_core.canonical import canonical_json
 from skerry_core.lineage.causes import Cause, judge_causes
 from skerry_core.lineage.record import FeatureLineage, PairRecord, Prediction
+from skerry_core.store.blobs import put_bytes
 from skerry_edge.features.ports import StoreDamagedError
+from skerry_operator.cli.explanation_text import verdict_lines
 from skerry_operator.cli.main import app
 from skerry_operator.ingest.lineage import answer_cells
 from skerry_operator.ingest.query import opened
+from tests.unit.inference.releases import manifest
 from tests.unit.lake.test_lineage import upload
 
 NODES = (("berlin", "n1"), ("berlin", "n2"), ("rome", "n3"))
@@ -81,7 +86,9 @@ class Fleet:
     def verdict(self, model="har", **back):
         self.hub.run()
         with opened(self.hub.lake) as query:
-            return judge_causes(answer_cells(query, model, datetime.now(UTC) - timedelta(**back or {"days": 7})))
+            return judge_causes(
+                answer_cells(self.hub.lake, query, model, datetime.now(UTC) - timedelta(**back or {"days": 7}))
+            )
 
 
 @pytest.fixture
@@ -158,6 +165,25 @@ def test_a_damaged_cache(fleet, damage):
     verdict = fleet.verdict()
     assert likely(verdict) == [(Cause.CORRUPT_CACHE, "berlin/n2")]
     assert verdict.findings[0].through.cause is Cause.STALE_FEATURES
+
+
+def trained(hub, version, name):
+    """A release that came of a round, in the store; its digest."""
+    training = Training(round=TrainingRound(id=name, at=datetime(2026, 11, 20, tzinfo=UTC)))
+    return put_bytes(hub.store, canonical_json(manifest(version, training=training))).digest
+
+
+def test_a_round_of_training(fleet, hub):
+    """Two releases came of one round, each on some sites, and labels contradict both; those before are well."""
+    before, *bad = (trained(hub, *each) for each in (("1.0.0", "w46"), ("1.1.0", "w47"), ("1.1.1", "w47")))
+    for number, node in enumerate(NODES):
+        releases = [before] * 40 + [bad[number % 2]] * 40
+        fleet.records[node] = [msgspec.json.encode(answer(release=release, decided=(1.0,))) for release in releases]
+        fleet.labels(node, wrong=range(51, 81))
+    fleet.upload()
+    verdict = fleet.verdict()
+    assert likely(verdict) == [(Cause.TRAINING_ROUND, "w47")]
+    assert "likely cause: the training round w47" in "\n".join(verdict_lines(verdict))
 
 
 def test_labels_mark_what_is_wrong(fleet):

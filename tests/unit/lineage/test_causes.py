@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 from skerry_core.lineage.causes import MIN_BAD, MIN_RATIO, Cause, Cell, Verdict, judge_causes, risk_ratio, suspects
 from skerry_operator.cli.explanation_text import verdict_lines
 
-OLD, NEW = "sha256:" + "1" * 64, "sha256:" + "2" * 64
+OLD, NEW, OTHER = ("sha256:" + digit * 64 for digit in "123")
 NODES = ("berlin/n1", "berlin/n2", "rome/n3")
 
 
-def cell(answers, bad, release=OLD, node=NODES[0], sets="plant/presses 1.0.0", *, stale=False, damaged=False):
-    return Cell(release, node, sets, stale, damaged, answers, bad)
+def cell(answers, bad, release=OLD, node=NODES[0], sets="plant/presses 1.0.0", *, stale=False, damaged=False, of=""):
+    return Cell(release, node, sets, stale, damaged, answers, bad, of)
 
 
 def causes(*cells):
@@ -51,6 +51,13 @@ HEALTHY = [cell(1000, 10, node=node) for node in NODES]
             ],
             [(Cause.ROLLOUT, NEW), (Cause.STALE_FEATURES, "")],
         ),
+        # Both releases of a round are bad, on every node, and no single one explains it.
+        (
+            [cell(300, 90, release, node=node, of="round-7") for node in NODES for release in (NEW, OTHER)],
+            [(Cause.TRAINING_ROUND, "round-7")],
+        ),
+        # One release of the round is bad, and the other is well.
+        ([cell(300, 90, NEW, of="round-7"), cell(900, 9, OTHER, of="round-7")], [(Cause.ROLLOUT, NEW)]),
         # A little more than others is nothing.
         ([cell(1000, 15, NEW)], []),
         ([cell(5, 5, NEW)], []),
@@ -79,6 +86,12 @@ def test_what_cannot_be_told_apart_is_said():
     assert text[-1] == "30 of 120 bad answers are left without a cause"
 
 
+def test_a_round_of_one_release_cannot_be_told_from_it():
+    (finding,) = judge_causes([*HEALTHY, *(cell(300, 90, NEW, node=node, of="round-7") for node in NODES)]).findings
+    assert finding.likely.cause is Cause.ROLLOUT
+    assert [(each.cause, each.subject) for each in finding.alike] == [(Cause.TRAINING_ROUND, "round-7")]
+
+
 @pytest.mark.parametrize(
     ("cells", "reason"),
     [
@@ -103,9 +116,10 @@ def test_the_ratio_and_its_interval():
 
 CELLS = st.lists(
     st.builds(
-        lambda answers, share, *rest: Cell(*rest, answers, round(answers * share)),
+        lambda answers, share, training, *rest: Cell(*rest, answers, round(answers * share), training),
         st.integers(1, 10_000),
         st.floats(0, 1),
+        st.sampled_from(["", "r1", "r2"]),
         st.sampled_from([OLD, NEW]),
         st.sampled_from(NODES),
         st.sampled_from(["", "a 1", "a 2"]),
