@@ -158,6 +158,8 @@ class _Log:
     ) -> None:
         self.node = node
         self._plan = plan
+        # What is read of a state: the features that are asked for.
+        self._asked = replace(plan, features=tuple(plan.by_name[name] for name in names))
         self._names = list(names)
         self._places = {name: place for place, name in enumerate(names)}
         self._rows = rows
@@ -341,7 +343,7 @@ class _Log:
     def _read(self, row: int) -> None:
         key, now = self._rows.keys[row], int(self._rows.times[row])
         state = self._states.get(key)
-        made = vector(self._plan, read(self._plan, state, now), self._names)
+        made = vector(self._asked, read(self._asked, state, now), self._names)
         found = self._found
         found.values[row] = made.values
         for names, flags in ((made.defaulted, found.defaulted), (made.rejected, found.rejected)):
