@@ -1,5 +1,6 @@
 """Vectors: their exact sum by component, and the last one."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
 from operator import or_
@@ -35,6 +36,11 @@ class VectorSum(Accumulator):
         exponent = min(one[0], other[0])
         left, right = one[0] - exponent, other[0] - exponent
         return _canonical(exponent, tuple((a << left) + (b << right) for a, b in zip(one[1], other[1], strict=True)))
+
+    def fold(self, values: Sequence[Sum]) -> Sum:
+        exponent = min(each for each, _ in values)
+        whole = [[part << each - exponent for part in parts] for each, parts in values]
+        return _canonical(exponent, tuple(map(sum, zip(*whole, strict=True))))
 
     def pack(self, value: Sum) -> list[Any]:
         return [value[0], *(pack_integer(component) for component in value[1])]
