@@ -15,7 +15,8 @@ without that header it is random, and a retry can't be told from a second event.
 
 import re
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from http import HTTPStatus
 from urllib.parse import unquote_to_bytes
 
@@ -50,10 +51,10 @@ def read_events(request: Request, stream: str) -> list[Event | Malformed]:
     media_type = content_type.partition(";")[0].strip().lower()
     if media_type == STRUCTURED:
         _require_utf8(content_type)
-        return [_attempt(lambda: _read_json(request.body), request.body)]
+        return _read_all([request.body], lambda raw, _: cloudevent.from_json(raw))
     if media_type == BATCH:
         _require_utf8(content_type)
-        return [_attempt(lambda raw=raw: _read_json(raw), raw) for raw in _split_batch(request.body)]  # type: ignore[misc]
+        return _read_all(_split_batch(request.body), lambda raw, _: cloudevent.from_json(raw))
     if media_type in LINES:
         _require_utf8(content_type)
         return _read_lines(request, stream)
@@ -106,11 +107,6 @@ def _split_batch(body: bytes) -> list[bytes]:
     return [bytes(raw) for raw in events]
 
 
-def _read_json(raw: bytes) -> Event:
-    event = ordinary.read(raw)
-    return cloudevent.from_json(raw) if event is None else event
-
-
 def _read_lines(request: Request, stream: str) -> list[Event | Malformed]:
     _require_few(request.body.count(b"\n"))
     lines = [line for line in request.body.split(b"\n") if line.strip()]
@@ -125,16 +121,21 @@ def _read_lines(request: Request, stream: str) -> list[Event | Malformed]:
         raise MalformedError("InvalidHeader", f"idempotency-key may have at most {_MAX_IDEMPOTENCY_KEY} characters")
 
     def read(line: bytes, number: int) -> Event:
-        event = ordinary.read(line)
-        if event is not None:
-            return event
         values, members = json_shape.decode_object(line)
         if "specversion" in values:
             return cloudevent.from_members(values, members)
         made = f"{key}-{number}" if key else secrets.token_hex(16)
         return plain.wrap(line, attributes, made, given_id=bool(key))
 
-    return [_attempt(lambda line=line, number=number: read(line, number), line) for number, line in enumerate(lines)]  # type: ignore[misc]
+    return _read_all(lines, read)
+
+
+def _read_all(raws: Sequence[bytes], read: Callable[[bytes, int], Event]) -> list[Event | Malformed]:
+    """Events of JSON texts; `read` gets what isn't ordinary, with its number."""
+    return [
+        _attempt(partial(read, raw, number), raw) if event is None else event
+        for number, (raw, event) in enumerate(zip(raws, ordinary.read_all(raws), strict=True))
+    ]
 
 
 def _attempt(read: Callable[[], Event], original: bytes) -> Event | Malformed:

@@ -31,8 +31,8 @@ def decode_value(raw: bytes | memoryview) -> Any:
 def is_small(data: bytes) -> bool:
     """Whether decoding surely costs little: counting bytes is cheap and never too low."""
     opening = data.count(b"[") + data.count(b"{")
-    # Every value is the first of its array or object, or follows a comma.
-    return opening <= MAX_DEPTH and data.count(b",") + opening < MAX_VALUES
+    # Every value takes a byte; and it is the first of its array or object, or follows a comma.
+    return opening <= MAX_DEPTH and (len(data) < MAX_VALUES or data.count(b",") + opening < MAX_VALUES)
 
 
 def decode_small(data: bytes) -> Any:

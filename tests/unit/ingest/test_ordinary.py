@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from skerry_edge.ingest import cloudevent, ordinary
 from skerry_edge.ingest.errors import MalformedError
+from skerry_edge.ingest.limits import MAX_RAW_EVENT
 
 GOOD = {"specversion": "1.0", "id": "a", "source": "/presses/7", "type": "t"}
 TIMES = [
@@ -53,21 +54,26 @@ def whole(raw):
         return error.reason, str(error)
 
 
-def quick(raw):
-    event = ordinary.read(raw)
-    return whole(raw) if event is None else event
+def quick(*raws):
+    found = ordinary.read_all(raws)
+    return [whole(raw) if event is None else event for raw, event in zip(raws, found, strict=True)]
 
 
-@given(ATTRIBUTES, st.sampled_from([None, 1]), st.booleans(), st.permutations(list(GOOD)))
-def test_the_same_event_or_the_same_refusal(more, indent, ascii_only, order):
-    event = {**{name: GOOD[name] for name in order}, **more}
-    raw = json.dumps(event, indent=indent, ensure_ascii=ascii_only).encode(errors="surrogatepass")
-    assert quick(raw) == whole(raw)
+@st.composite
+def texts(draw):
+    event = {**{name: GOOD[name] for name in draw(st.permutations(list(GOOD)))}, **draw(ATTRIBUTES)}
+    text = json.dumps(event, indent=draw(st.sampled_from([None, 1])), ensure_ascii=draw(st.booleans()))
+    return text.encode(errors="surrogatepass")
 
 
-@pytest.mark.parametrize(
-    "tail",
-    [
+@given(texts())
+def test_the_same_event_or_the_same_refusal(raw):
+    assert quick(raw) == [whole(raw)]
+
+
+ODD = [
+    b",".join((json.dumps(GOOD).encode()[:-1], tail)) + b"}"
+    for tail in (
         b'"data":{"a":1e999}',
         b'"data":"\xff"',
         b'"data":12345678901234567890123',
@@ -81,20 +87,43 @@ def test_the_same_event_or_the_same_refusal(more, indent, ascii_only, order):
         b'"subject":"a","subject":null',
         b'"data":' + b"[" * 33 + b"]" * 33,
         b'"data":[' + b"1," * 20_000 + b"1]",
-    ],
-)
-def test_what_is_odd(tail):
-    raw = json.dumps(GOOD).encode()[:-1] + b"," + tail + b"}"
-    assert quick(raw) == whole(raw)
+    )
+]
+
+
+@pytest.mark.parametrize("raw", [*ODD, b"", b" ", b"5"])
+def test_what_is_odd(raw):
+    assert quick(raw) == [whole(raw)]
+
+
+@given(st.lists(st.one_of(texts(), st.sampled_from(ODD)), max_size=8))
+def test_together_they_are_what_each_is_alone(raws):
+    assert quick(*raws) == [whole(raw) for raw in raws]
 
 
 @pytest.mark.parametrize("time", TIMES)
 def test_times(time):
     raw = json.dumps({**GOOD, "time": time}).encode()
-    assert quick(raw) == whole(raw)
+    assert quick(raw) == [whole(raw)]
 
 
-@pytest.mark.parametrize("more", [{}, {"subject": "press-7"}, {"time": "2026-01-31T12:00:00.5Z", "data": {"a": 1}}])
-def test_ordinary_events_go_the_quick_way(more):
-    raw = json.dumps({**GOOD, **more}).encode()
-    assert ordinary.read(raw) == whole(raw)
+ORDINARY = [
+    json.dumps({**GOOD, **more}, indent=indent).encode()
+    for more in ({}, {"subject": "press-7"}, {"time": "2026-01-31T12:00:00.5Z", "data": {"a": 1}}, {"data": ["é", 1]})
+    for indent in (None, 1)
+]
+
+
+def test_ordinary_events_go_the_quick_way():
+    for raw in ORDINARY:
+        assert ordinary.read_all([raw]) == [whole(raw)]
+    assert ordinary.read_all(500 * ORDINARY) == 500 * [whole(raw) for raw in ORDINARY]
+    assert ordinary.read_all([]) == []
+
+
+def test_an_odd_one_costs_others_nothing_but_time():
+    large = json.dumps({**GOOD, "data": "x" * MAX_RAW_EVENT}).encode()
+    raws = [*ORDINARY, b'{"a":1}', *ORDINARY, large, *ORDINARY]
+    found = ordinary.read_all(raws)
+    assert [raw for raw, event in zip(raws, found, strict=True) if event is None] == [b'{"a":1}', large]
+    assert [event for event in found if event is not None] == 3 * [whole(raw) for raw in ORDINARY]
