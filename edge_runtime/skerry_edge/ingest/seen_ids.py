@@ -12,7 +12,7 @@ import hashlib
 import secrets
 from array import array
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 from skerry_edge.ingest.limits import MAX_PRODUCERS, MIN_IDS
@@ -38,46 +38,47 @@ def _begun(source: str, key: bytes) -> "hashlib.blake2b":
 
 
 class _Table:
-    """An open-addressing hash table from a non-zero 64-bit key to a number."""
+    """An open-addressing hash table from non-zero 64-bit keys to numbers."""
 
-    def __init__(self, began: int) -> None:
+    def __init__(self, began: int, expected: int = 0) -> None:
+        """It grows, but not before more keys are there than were expected."""
         self.began = began
         self.count = 0
-        self._keys = array("Q", bytes(8 * _SMALLEST))
-        self._values = array("Q", bytes(8 * _SMALLEST))
+        slots = max(_SMALLEST, 1 << (3 * expected // 2).bit_length())
+        self._keys = array("Q", bytes(8 * slots))
+        self._values = array("Q", bytes(8 * slots))
 
-    def get(self, key: int) -> int | None:
-        keys = self._keys
-        mask = len(keys) - 1
-        at = key & mask
-        while found := keys[at]:
-            if found == key:
-                return self._values[at]
-            at = (at + 1) & mask
-        return None
+    def find(self, keys: Sequence[int | None], found: list[int | None]) -> None:
+        """Fill in the numbers of keys that are here where there is none yet."""
+        slots = self._keys
+        mask = len(slots) - 1
+        for index, key in enumerate(keys):
+            if key is None or found[index] is not None:
+                continue
+            at = key & mask
+            while (held := slots[at]) and held != key:
+                at = (at + 1) & mask
+            if held:
+                found[index] = self._values[at]
 
-    def put(self, key: int, value: int) -> None:
-        if 3 * self.count >= 2 * len(self._keys):
-            self._grow()
-        if self._insert(key, value):
-            self.count += 1
-
-    def _insert(self, key: int, value: int) -> bool:
-        keys = self._keys
-        mask = len(keys) - 1
-        at = key & mask
-        while (found := keys[at]) and found != key:
-            at = (at + 1) & mask
-        keys[at], self._values[at] = key, value
-        return not found
+    def put(self, pairs: Iterable[tuple[int, int]]) -> None:
+        """Add keys, each with its number, or give them other numbers."""
+        for key, value in pairs:
+            if 3 * self.count >= 2 * len(self._keys):
+                self._grow()
+            slots = self._keys
+            mask = len(slots) - 1
+            at = key & mask
+            while (held := slots[at]) and held != key:
+                at = (at + 1) & mask
+            slots[at], self._values[at] = key, value
+            if not held:
+                self.count += 1
 
     def _grow(self) -> None:
-        old_keys, old_values = self._keys, self._values
-        self._keys = array("Q", bytes(16 * len(old_keys)))
-        self._values = array("Q", bytes(16 * len(old_keys)))
-        for key, value in zip(old_keys, old_values, strict=True):
-            if key:
-                self._insert(key, value)
+        larger = _Table(self.began, self.count + 1)
+        larger.put((key, value) for key, value in zip(self._keys, self._values, strict=True) if key)
+        self._keys, self._values = larger._keys, larger._values
 
 
 class SeenIds:
@@ -100,29 +101,32 @@ class SeenIds:
     def find_all(self, keys: Sequence[int | None], now: int) -> list[int | None]:
         """The same of several; None of None."""
         self._drop_old(now)
-        gets = [table.get for table in reversed(self._tables)]
-        found: list[int | None] = []
-        for key in keys:
-            seq = None
-            if key is not None:
-                for get in gets:
-                    if (seq := get(key)) is not None:
-                        break
-            found.append(seq)
+        found: list[int | None] = [None] * len(keys)
+        for table in reversed(self._tables):
+            table.find(keys, found)
         return found
 
-    def add(self, key: int, seq: int, now: int) -> None:
-        """Remember an id."""
+    def add(self, pairs: Sequence[tuple[int, int]], now: int) -> None:
+        """Remember ids, each with its event's number."""
+        at = 0
+        while at < len(pairs):
+            room = self._room(now)
+            self._tables[-1].put(pairs[at : at + room])
+            at += room
+
+    def _room(self, now: int) -> int:
+        """How many ids the newest generation takes yet; it is another one if it was full, or for its age."""
         newest = self._tables[-1] if self._tables else None
         if (
             newest is None
             or _GENERATIONS * (now - newest.began) >= self._window
             or _GENERATIONS * newest.count >= self._most
         ):
-            newest = _Table(now)
+            # Growing is most of what adding costs.
+            newest = _Table(now, expected=0 if newest is None else newest.count)
             self._tables.append(newest)
             self._drop_old(now)
-        newest.put(key, seq)
+        return -(-self._most // _GENERATIONS) - newest.count
 
     def __len__(self) -> int:
         return sum(table.count for table in self._tables)

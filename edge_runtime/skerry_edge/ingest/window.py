@@ -61,10 +61,10 @@ class Window:
     def settle(self, claim: Claim, seqs: range, now: int) -> None:
         """The fresh ones are durable, with these numbers."""
         with self._lock:
-            for key, seq in zip(claim.keys, seqs, strict=True):
-                if key is not None:
-                    self._seen.add(key, seq, now)
-                    del self._storing[key]
+            stored = [(key, seq) for key, seq in zip(claim.keys, seqs, strict=True) if key is not None]
+            self._seen.add(stored, now)
+            for key, _ in stored:
+                del self._storing[key]
         claim.done.set()
 
     def release(self, claim: Claim) -> None:
@@ -78,7 +78,7 @@ class Window:
     def remember(self, key: int, seq: int, now: int) -> None:
         """Take up an id that the log tells of."""
         with self._lock:
-            self._seen.add(key, seq, now)
+            self._seen.add([(key, seq)], now)
 
     def __len__(self) -> int:
         with self._lock:

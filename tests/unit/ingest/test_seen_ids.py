@@ -22,10 +22,13 @@ def test_keys_are_other_ones_in_every_process():
 @given(st.lists(st.tuples(st.integers(1, 200), st.integers(0, 1 << 63)), max_size=400))
 def test_a_table_is_a_dictionary(pairs):
     table, model = _Table(0), {}
-    for key, value in pairs:
-        table.put(key, value)
-        model[key] = value
-    assert {key: table.get(key) for key in range(1, 201)} == {key: model.get(key) for key in range(1, 201)}
+    for some in (pairs[:9], pairs[9:]):
+        table.put(some)
+        model.update(some)
+    keys = [None, *range(1, 201)]
+    found = [None, 7, *[None] * 199]
+    table.find(keys, found)
+    assert found == [None, 7, *(model.get(key) for key in range(2, 201))]
     assert table.count == len(model)
 
 
@@ -47,14 +50,27 @@ def test_ids_are_known_for_the_window_and_not_much_longer(steps):
         if at is None or now - at > WINDOW + WINDOW // 4 + 1:
             assert found is None
         if found is None:
-            seen.add(key, seq, now)
+            seen.add([(key, seq)], now)
             last[key] = (now, seq)
+
+
+@given(st.lists(st.integers(1, 60), max_size=300), st.integers(1, 20), st.integers(4, 100))
+def test_many_ids_at_once_are_remembered_as_one_by_one(keys, size, most):
+    many, single = SeenIds(WINDOW, most), SeenIds(WINDOW, most)
+    for now in range(0, len(keys), size):
+        pairs = [(key, now + place) for place, key in enumerate(keys[now : now + size])]
+        many.add(pairs, now)
+        for pair in pairs:
+            single.add([pair], now)
+        asked = [None, *range(1, 61)]
+        assert many.find_all(asked, now) == single.find_all(asked, now)
+        assert [table.count for table in many._tables] == [table.count for table in single._tables]
 
 
 def test_memory_is_bounded():
     seen = SeenIds(10**12, 10_000)
     for n in range(1, 200_000):
-        seen.add(n * 2654435761 % (1 << 64), n, n)
+        seen.add([(n * 2654435761 % (1 << 64), n)], n)
     assert 10_000 <= len(seen) <= 12_500 + 1
     size = sum(sys.getsizeof(part) for table in seen._tables for part in (table._keys, table._values))
     assert size < 64 * len(seen)
@@ -62,7 +78,7 @@ def test_memory_is_bounded():
 
 def test_a_smaller_window_holds_from_then_on():
     seen = SeenIds(10**9, MOST)
-    seen.add(1, 1, 0)
+    seen.add([(1, 1)], 0)
     seen.resize(100, MOST)
     assert seen.find(1, 50) == 1
     assert seen.find(1, 1000) is None
