@@ -108,7 +108,11 @@ def apply(plan: Plan, events: RawEvents, states: MutableMapping[bytes, EntitySta
 
     Nothing in an event makes it raise. If it does (no memory), states may be half changed: read them again.
     """
-    taken = take(plan, events)
+    return put(plan, take(plan, events), states)
+
+
+def put(plan: Plan, taken: Taken, states: MutableMapping[bytes, EntityState]) -> Applied:
+    """The half of `apply` that needs states."""
     if not taken.keys:
         return Applied(frozenset(), taken.refusals, taken.late)
     numbers = {key: number for number, key in enumerate(dict.fromkeys(taken.keys))}

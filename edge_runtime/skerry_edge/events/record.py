@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TypeAlias
 
 import msgspec
@@ -75,13 +76,19 @@ class ColumnBatch:
         """Body of the record `first` + index."""
         return bytes(self.data[int(self.offsets[index]) : int(self.offsets[index + 1])])
 
+    def bodies(self) -> list[bytes]:
+        """All bodies, in a fraction of the time that each of them takes alone."""
+        offsets = self.offsets.tolist()
+        begin = offsets[0]
+        data = bytes(self.data[begin : offsets[-1]])
+        return [data[start - begin : end - begin] for start, end in pairwise(offsets)]
+
     def records(self) -> Iterator[Record]:
         """The records one by one."""
-        data, offsets = bytes(self.data), self.offsets.tolist()
-        columns = zip(self.hlc.tolist(), self.time.tolist(), self.received.tolist(), self.flags.tolist(), strict=True)
-        for index, (hlc, time, received, flags) in enumerate(columns):
-            body = data[offsets[index] : offsets[index + 1]]
-            yield Record(self.first + index, hlc, time, received, Flags(flags), body)
+        columns = (self.hlc, self.time, self.received, self.flags)
+        rows = zip(*(column.tolist() for column in columns), self.bodies(), strict=True)
+        for seq, (hlc, time, received, flags, body) in enumerate(rows, start=self.first):
+            yield Record(seq, hlc, time, received, Flags(flags), body)
 
     def part(self, start: int, stop: int) -> "ColumnBatch":
         """The records with index `start` to `stop` - 1, without copying."""

@@ -6,7 +6,7 @@ from datetime import timedelta
 from pydantic import ValidationError
 
 from skerry_core.errors import UserMustActError
-from skerry_core.features.apply import RawEvents, apply
+from skerry_core.features.apply import RawEvents, Taken, put, take
 from skerry_core.features.definition import Aggregation, FeatureSetDocument
 from skerry_core.features.entity_key import entity_key, entity_parts
 from skerry_core.features.plan import Plan, compile_set
@@ -43,9 +43,12 @@ class CoreEngine:
     def may_be_of(self, key: bytes, subjects: frozenset[str]) -> bool:
         return self._subject is None or entity_parts(key)[self._subject] in subjects
 
-    def apply(self, events: RawEvents, states: StateSource) -> Applied:
+    def take(self, events: RawEvents) -> Taken:
+        return take(self._plan, events)
+
+    def apply(self, taken: Taken, states: StateSource) -> Applied:
         asked = _Asked(states.get)
-        found = apply(self._plan, events, asked)
+        found = put(self._plan, taken, asked)
         return Applied({key: asked[key] for key in found.changed}, found.refusals, found.late, found.undecided)
 
     def encode(self, state: EntityState) -> bytes:

@@ -1,6 +1,7 @@
 """What the parts of the feature store ask of each other.
 
-`State` is one entity's state, which only the engine (`skerry_core.features`) looks into, and which it changes in place.
+`State` is one entity's state, which only the engine (`skerry_core.features`) looks into, and which it changes in place;
+`Taken` is a batch of events on the way into states, which only the engine looks into, too.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,6 +19,7 @@ from skerry_edge.events.follow import Place
 from skerry_edge.features.note import EntityRecord, VersionNote
 
 State: TypeAlias = Any
+Taken: TypeAlias = Any
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,11 @@ class Engine(Protocol):
         """Whether the key tells the subject."""
         ...
 
-    def apply(self, events: RawEvents, states: "StateSource") -> Applied:
+    def take(self, events: RawEvents) -> Taken:
+        """Do with a batch what needs no states."""
+        ...
+
+    def apply(self, taken: Taken, states: "StateSource") -> Applied:
         """Apply a batch; states that it asks for are changed in place."""
         ...
 

@@ -151,8 +151,10 @@ class Version:
         """
         received = int(events.received[-1])
         anchor = anchor_of(received, now, followed)
+        # Half of the work, for which no reader has to wait.
+        taken = self.engine.take(events)
         with self._lock:
-            result = self.engine.apply(events, self)
+            result = self.engine.apply(taken, self)
             for key, state in result.changed.items():
                 name = fit(key)
                 self._hot.pop(name, None)

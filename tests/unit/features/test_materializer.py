@@ -97,10 +97,10 @@ def present(count, total):
 
 
 def test_a_new_version_is_computed_from_the_oldest_record_beside_the_old_one(site):
-    site.add(*(("a", 1) for _ in range(1000)))
+    site.add(*(("a", 1) for _ in range(3000)))
     features = site.start()
     site.follow(features)
-    assert values(features.find(DIGESTS[ONE]).read(["a"])) == present(1000, 1000)
+    assert values(features.find(DIGESTS[ONE]).read(["a"])) == present(3000, 3000)
     assert features.standing(DIGESTS[ONE]) == (Standing.WARM, "")
     site.needed = {ONE, TWO}
     assert features.standing(DIGESTS[TWO])[0] is Standing.NOT_READY
@@ -111,7 +111,7 @@ def test_a_new_version_is_computed_from_the_oldest_record_beside_the_old_one(sit
     site.follow(features)
     assert features.standing(DIGESTS[TWO])[0] is Standing.WARM
     for document in (ONE, TWO):
-        assert values(features.find(DIGESTS[document]).read(["a"])) == present(1001, 1001)
+        assert values(features.find(DIGESTS[document]).read(["a"])) == present(3001, 3001)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skerry_edge.events.follow import Place
+from skerry_edge.features.course import READ
 from skerry_edge.features.materializer import TELL_SECONDS
 from skerry_edge.features.needed import NAME, Needed, Wishes, joined, read_needed, write_needed
 from tests.unit.features.test_materializer import ONE, TWO, Site
@@ -39,25 +40,25 @@ def test_of_several_readers_the_one_that_needs_most_decides(needs):
 
 def test_a_new_version_needs_all_of_the_log_at_once_and_what_was_committed_is_free(site):
     told = Told()
-    site.add(*(("a", 1) for _ in range(600)))
+    site.add(*(("a", 1) for _ in range(READ + 600)))
     features = told.start(site)
     features.step()
-    assert told[-1]["vitals"].place.seq == 256  # what the first commit has
+    assert told[-1]["vitals"].place.seq == READ  # what the first commit has
     site.follow(features)
     for number in range(3):
         site.steady += TELL_SECONDS + 1
         site.follow(features)
-        assert told[-1] == {"vitals": Needed(Place(site.stream.epoch, 600 + number))}
+        assert told[-1] == {"vitals": Needed(Place(site.stream.epoch, READ + 600 + number))}
         site.add(("a", 1))
     site.needed = {ONE, TWO}
     site.steady += 1.0
     features.step()
-    assert told[-1]["vitals"].place.seq == 256
+    assert told[-1]["vitals"].place.seq == READ
 
 
 def test_a_log_that_was_set_aside_is_needed_until_it_was_committed(site):
     told = Told()
-    site.add(*(("a", 1) for _ in range(600)))
+    site.add(*(("a", 1) for _ in range(READ + 600)))
     site.logs.close()
     (site.path / "log" / "vitals" / "log.json").unlink()
     site.open()
