@@ -41,6 +41,12 @@ def summary(state: State) -> Summary:
         case ValueKind.VECTOR:
             return Summary(count, newest, vector=tuple(quotient(*part) for part in mean(parts[0], count)))
     total, squares, least, greatest, counts, registers = parts
+
+    def ranked(q: float) -> float:
+        # A bucket's value stands for all in it, and may lie outside of what there was.
+        found: float = min(max(sketch.quantile(counts, q), least), greatest)
+        return found
+
     return Summary(
         count,
         newest,
@@ -49,9 +55,9 @@ def summary(state: State) -> Summary:
         std=deviation(count, total, squares),
         least=least,
         greatest=greatest,
-        p50=sketch.quantile(counts, 0.5),
-        p95=sketch.quantile(counts, 0.95),
-        p99=sketch.quantile(counts, 0.99),
+        p50=ranked(0.5),
+        p95=ranked(0.95),
+        p99=ranked(0.99),
         distinct=int(estimate(registers)),
     )
 

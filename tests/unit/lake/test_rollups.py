@@ -3,8 +3,10 @@
 import base64
 import json
 import random
+import re
 from collections import defaultdict
 from datetime import UTC, datetime
+from pathlib import Path
 
 import duckdb
 import numpy as np
@@ -151,6 +153,19 @@ def test_windows_merge_to_longer_ones_and_say_what_they_hold(fleet, ask):
         list_sum(list_transform(rollup_histogram((rollup(data_state)).state), lambda b: b.count)) AS n
         FROM rollups WHERE data_path = 'bar'""")
     assert row == {"p50": says.p50, "n": 240}
+
+
+def test_what_the_page_says_to_ask_has_answers(fleet, ask):
+    page = (
+        (Path(__file__).parents[3] / "docs" / "rollups.md")
+        .read_text()
+        .replace("vibration", "readings")
+        .replace("'rms'", "'bar'")
+    )
+    questions = re.findall(r'skerry query "([^"]*)"', page)
+    assert len(questions) == 3
+    for question in questions:
+        assert ask(question)
 
 
 def test_a_record_tells_the_same_without_its_state(fleet, ask):

@@ -60,6 +60,7 @@ def test_what_a_state_says(numbers):
     assert (says.total, says.mean) == (sum(numbers), sum(numbers) / len(numbers))
     assert math.isclose(says.std, statistics.pstdev(numbers), abs_tol=1e-9)
     assert (says.least, says.greatest) == (ordered[0], ordered[-1])
+    assert ordered[0] <= min(says.p50, says.p95, says.p99) <= max(says.p50, says.p95, says.p99) <= ordered[-1]
     for q, found in (
         (0.5, says.p50),
         (0.95, says.p95),

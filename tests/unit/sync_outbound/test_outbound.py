@@ -53,6 +53,17 @@ def node(tmp_path):
     node.logs.close()
 
 
+@pytest.mark.parametrize("name", ["aggregates", "rollups"])
+def test_statistics_leave_as_long_as_their_events_may(node, name):
+    node.adopt(data_class(ttl=timedelta(hours=1)), streams=(stream("personal", data_class="personal"), stream("plain")))
+    old, young = NOW_US - HOUR_US - 1, NOW_US - HOUR_US
+    bodies = [event({"mean": 1}, subject) for subject in ("personal", "personal", "plain", "gone")]
+    batch = columns(*bodies, received=[old, young, old, old])
+    outcome = node.outbound.rows(DEFAULT_POLICY.stream(name), [batch], NOW)
+    assert [row.seq for row in outcome.rows] == [2, 3, 4]
+    assert outcome.absent == (Absent(1, 1, AbsentReason.EXPIRED),)
+
+
 def test_a_stream_without_a_data_class_leaves_as_it_is(node):
     outcome = node.outbound.rows(stream(), [columns(event({"name": "Ann"}), b"?")], NOW)
     assert [row.body for row in outcome.rows] == [event({"name": "Ann"}), b"?"]

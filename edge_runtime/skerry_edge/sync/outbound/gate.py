@@ -34,7 +34,7 @@ class Gate:
     """What holds for one stream: greatest age, data class if it needs consent, share of entities, privacy rules.
 
     `rules` makes of a body what may leave, or None if it can't be read. `wanted` says of a record that isn't in the
-    sample whether it was asked for.
+    sample whether it was asked for. `lifetime` is what a record's own age may be besides, None: anything.
     """
 
     max_age: timedelta
@@ -42,6 +42,7 @@ class Gate:
     share: float = 1.0
     rules: Callable[[bytes, Tally], bytes | None] | None = None
     wanted: Callable[[bytes], bool] | None = None
+    lifetime: Callable[[bytes], timedelta | None] | None = None
 
     def passed(self, batches: Sequence[ColumnBatch], consents: Consents, sampler: Sampler, now: int) -> Outcome:
         """Judge at `now` (µs since 1970) the records of batches in ascending order: age, consent, sampling, rules.
@@ -54,7 +55,8 @@ class Gate:
         absent: list[Absent] = []
         for batch, old in zip(batches, self._old(batches, now), strict=True):
             for row, too_old in zip(_rows(batch), old, strict=True):
-                judged = AbsentReason.EXPIRED if too_old else self._judge(row, consents, sampler, tally)
+                gone = too_old or self._outlived(row, now)
+                judged = AbsentReason.EXPIRED if gone else self._judge(row, consents, sampler, tally)
                 if isinstance(judged, Row):
                     rows.append(judged)
                 elif absent and absent[-1].reason is judged and absent[-1].last == row.seq - 1:
@@ -72,6 +74,10 @@ class Gate:
         old = expired(received, flags, self.max_age, now).tolist()
         ends = np.cumsum([len(batch) for batch in batches]).tolist()
         return [old[end - len(batch) : end] for batch, end in zip(batches, ends, strict=True)]
+
+    def _outlived(self, row: Row, now: int) -> bool:
+        limit = None if self.lifetime is None else self.lifetime(row.body)
+        return limit is not None and row.received < now - limit // timedelta(microseconds=1)
 
     def _judge(self, row: Row, consents: Consents, sampler: Sampler, tally: Tally) -> Row | AbsentReason:
         if row.flags & _REDACTED:

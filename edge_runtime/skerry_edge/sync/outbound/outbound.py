@@ -4,12 +4,12 @@ import threading
 from collections import Counter as Count
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter
 
-from skerry_api.v1alpha1.syncpolicy import CONSENT, DEAD_LETTER, Consent
+from skerry_api.v1alpha1.syncpolicy import AGGREGATES, CONSENT, DEAD_LETTER, ROLLUPS, Consent
 from skerry_core.batch.contents import Row
 from skerry_core.errors import RetryError
 from skerry_core.sync_policy.document import DataClassPolicy, StreamPolicy, SyncPolicyDocument
@@ -21,7 +21,7 @@ from skerry_edge.sync.outbound.consent import Consents
 from skerry_edge.sync.outbound.consent_keeper import ConsentKeeper
 from skerry_edge.sync.outbound.consent_record import ConsentRecords
 from skerry_edge.sync.outbound.dead_letters import blanked
-from skerry_edge.sync.outbound.entity import Sampler
+from skerry_edge.sync.outbound.entity import Sampler, entity_of
 from skerry_edge.sync.outbound.gate import Gate, Outcome
 from skerry_edge.sync.outbound.path import Tally
 from skerry_edge.sync.outbound.rules import Rules
@@ -29,18 +29,22 @@ from skerry_edge.sync.outbound.salt import load_salt
 from skerry_edge.sync.outbound.samples import Samples, Wanted
 
 _Apply = Callable[[bytes, Tally], bytes | None]
+# Their records tell of a stream's events, and bear its name as subject.
+_STATISTICS = frozenset({AGGREGATES, ROLLUPS})
 
 
 @dataclass(frozen=True)
 class _Policy:
     """Data classes with their compiled rules, and the streams whose records may leave as they are.
 
-    `consent` is what happens to the stream `consent` if no rule of a data class does.
+    `consent` is what happens to the stream `consent` if no rule of a data class does. `lifetimes` are the ages, by
+    stream, at which events no longer leave, as their data classes say.
     """
 
     consent: ConsentRecords
     classes: Mapping[str, tuple[DataClassPolicy, Rules]] = field(default_factory=dict)
     unrestricted: frozenset[str] = frozenset()
+    lifetimes: Mapping[str, timedelta] = field(default_factory=dict)
 
 
 class Outbound:
@@ -92,7 +96,11 @@ class Outbound:
             stream.name for stream in document.streams if stream.data_class not in restricted and stream.name != CONSENT
         }
         consent = ConsentRecords(document.data_classes, self._hash_key)
-        self._policy = _Policy(consent, classes, frozenset(unrestricted))
+        ttls = {name: policy.ttl for name, (policy, _) in classes.items()}
+        lifetimes = {
+            stream.name: ttl for stream in document.streams if (ttl := ttls.get(stream.data_class or "")) is not None
+        }
+        self._policy = _Policy(consent, classes, frozenset(unrestricted), lifetimes)
         self._samples.adopt(document)
 
     def rows(self, stream: StreamPolicy, batches: Sequence[ColumnBatch], now: datetime) -> Outcome:
@@ -153,6 +161,7 @@ class Outbound:
             policy.name if policy is not None and policy.consent is Consent.REQUIRED else None,
             stream.sampling,
             _letters(self._policy.unrestricted, apply) if stream.name == DEAD_LETTER else apply,
+            lifetime=_lifetime(self._policy.lifetimes) if stream.name in _STATISTICS else None,
         )
 
     def _class(self, name: str) -> tuple[DataClassPolicy, Rules]:
@@ -165,6 +174,11 @@ class Outbound:
         with self._lock:
             self._belief = believe(self._belief, microseconds(now), self._uptime() * 1000)
             return self._belief.now
+
+
+def _lifetime(lifetimes: Mapping[str, timedelta]) -> Callable[[bytes], timedelta | None]:
+    """How long after it was made a statistic may leave: as long as the events that it is of."""
+    return lambda body: lifetimes.get(entity_of(body) or "")
 
 
 def _letters(unrestricted: frozenset[str], apply: _Apply | None) -> _Apply:

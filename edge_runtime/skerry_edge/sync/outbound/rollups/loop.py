@@ -215,7 +215,7 @@ class RollupLoop:
         return _Class(
             policy.name if policy.consent is Consent.REQUIRED else "",
             rules if rules.needed else None,
-            hashlib.sha256(policy.model_dump_json().encode()).hexdigest(),
+            hashlib.sha256(policy.model_dump_json(exclude={"ttl"}).encode()).hexdigest(),
         )
 
     def _take(self, stream: StreamPolicy, now: datetime) -> bool:
