@@ -267,6 +267,12 @@ def log_aside(new, _):
     shutil.copytree(new.path / "log" / "vibration", new.path / "log" / "vibration@00000000000000aa")
 
 
+def broken(new, path):
+    """Whose last entity is none."""
+    entities = list(Snapshot(path, 0.0).entities())
+    rewritten(new, path, [*entities, (b'["p3"]', EntityRecord(b"none", 1, 1, 1))])
+
+
 def other_bytes(_, path):
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
@@ -303,7 +309,7 @@ def no_room(new, _):
         (lambda new, path: rewritten(new, path, made=new.node.wall + HOUR), True),
         (lambda new, path: rewritten(new, path, document=b"{}"), True),
         (lambda new, path: rewritten(new, path, position={new.stream.epoch: 5}), True),
-        (lambda new, path: rewritten(new, path, [(b"a", EntityRecord(b"none", 1, 1, 1))]), True),
+        (broken, True),
         (other_bytes, True),
         (no_room, True),
     ],
@@ -319,7 +325,7 @@ def no_room(new, _):
         "it is of the future",
         "it is of another document",
         "it holds events of this node's log",
-        "it holds no states",
+        "its last state is none",
         "its bytes are others",
         "there is no room",
     ],

@@ -140,3 +140,35 @@ def test_what_is_forbidden_is_no_damage(tmp_path, monkeypatch):
     monkeypatch.setattr(lmdb, "open", forbidden)
     with pytest.raises(PermissionError):
         LmdbStore(tmp_path)
+
+
+def joined(own, other):
+    return entity(own.state + other.state)
+
+
+def test_another_nodes_entities_are_added_whole_or_not_at_all(store):
+    store.commit([Change(ONE, note(e=7), {b"a": entity(b"A"), b"b": entity(b"B")})])
+
+    def cut():
+        yield b"b", entity(b"2")
+        raise ValueError("it is cut short")
+
+    with pytest.raises(ValueError, match="cut short"):
+        store.load(ONE, note(e=8), cut, joined)
+    assert store.get(ONE, b"b") == entity(b"B")
+    others = {b"b": entity(b"2"), LONG: entity(b"3")}
+    store.load(ONE, note(e=7, f=1), others.items, joined)
+    assert store.notes()[ONE] == note(e=7, f=1)
+    assert sorted(record.state for _, record in store.entities(ONE)) == [b"3", b"A", b"B2"]
+    store.load(TWO, note(), others.items, joined)
+    assert sorted(record.state for _, record in store.entities(TWO)) == [b"2", b"3"]
+
+
+def test_a_map_that_grows_meanwhile_adds_nothing_twice(tmp_path):
+    store = LmdbStore(tmp_path, first_map=1 << 16)
+    store.commit([Change(ONE, note(), {b"a": entity(b"A")})])
+    others = {b"a": entity(b"1")} | {b"%05d" % number: entity(bytes(100)) for number in range(5000)}
+    store.load(ONE, note(), lambda: iter(sorted(others.items())), joined)
+    assert store.get(ONE, b"a") == entity(b"A1")
+    assert sum(1 for _ in store.entities(ONE)) == 5001
+    store.close()
