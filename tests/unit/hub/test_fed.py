@@ -122,7 +122,8 @@ def test_a_site_says_which_of_its_sets_get_no_events():
 class World:
     def __init__(self):
         self.store = MemoryStore()
-        self.hub = make_hub(MemoryKube(), self.store)
+        self.queued = []
+        self.hub = make_hub(MemoryKube(), self.store, self.queued)
         self.hub.trust.active = ActivePolicy(PolicyDocument(serial=1, issued_at=NOW, bindings=()), "sha256:" + "5" * 64)
 
     def apply(self, key, wire):
@@ -163,10 +164,15 @@ def test_the_condition_follows_the_policies():
     world = World()
     world.apply(SET, spec())
     assert world.condition() == ("False", "StreamNotDeclared")
-    world.declare(stream("other"))
-    assert world.condition() == ("False", "StreamNotDeclared")
-    world.declare(stream("other"), stream())
-    assert world.condition() == ("True", "Declared")
+    for declared, expected in (
+        ([stream("other")], ("False", "StreamNotDeclared")),
+        ([stream("other"), stream()], ("True", "Declared")),
+        ([stream("other")], ("False", "StreamNotDeclared")),
+    ):
+        world.queued.clear()
+        world.declare(*declared)
+        assert world.queued == [SET]
+        assert world.condition() == expected
     world.apply(SET, spec(feature(value="nothing"), version="1.1.0"))
     assert world.condition() is None
 

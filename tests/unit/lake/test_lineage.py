@@ -1,11 +1,13 @@
 """The hub explains what its node explained, from real Delta tables; and says why it can't."""
 
 import json
+import sys
 
 import msgspec
 import pytest
 from typer.testing import CliRunner
 
+from skerry_core import digest as digests
 from skerry_core.batch.codec import encode
 from skerry_core.batch.contents import Absent, AbsentReason, Batch, LogName, Row
 from skerry_core.batch.key import batch_key, upload_mark
@@ -16,7 +18,8 @@ from skerry_core.store.blobs import put_bytes
 from skerry_operator.cli.main import app
 from skerry_operator.ingest.lineage import LakeLineage, PredictionNotFoundError
 from skerry_operator.ingest.query import opened
-from tests.unit.features.sets import body, event
+from tests.unit.features.sets import body, document, event, feature
+from tests.unit.lineage import cases
 from tests.unit.lineage.cases import EPOCH, ID, NOW, SET, ago, found, kept, recorded, released
 
 EVENTS = [
@@ -95,6 +98,41 @@ def test_whoever_it_is_about(hub, press):
     record = published(hub, told(events, str(press)))
     upload(hub, VIBRATION, 0, stored(events))
     assert explained(hub) == locally(record, events)
+
+
+def test_what_was_known_of_devices_counts_as_it_did(hub, monkeypatch):
+    fields = [
+        {"name": "rms", "path": "data.rms", "type": "Float64"},
+        {"name": "gain", "path": "device.gain", "type": "Float64"},
+        {"name": "model", "path": "device.model", "type": "String", "required": False},
+    ]
+    features = [
+        feature("count", "Count", None),
+        feature("hot", "Count", None, filter="model == 'X1'"),
+        feature("mean", "Mean", "rms * gain"),
+        feature("past", "Sum"),
+    ]
+    changed = document(features, fields=fields)
+    for where in (cases, sys.modules[__name__]):
+        monkeypatch.setattr(where, "SET", changed)
+    monkeypatch.setattr(cases, "DIGEST", digests.of_bytes(canonical_json(changed)))
+    known = {"revision": "0123456789ab", "gain": 2, "model": "X1"}
+    events = [
+        event({"rms": 1.0}, ago(300), device=known),
+        event({"rms": 2.0}, ago(200)),
+        event({"rms": 4.0}, ago(100), device={**known, "gain": 0.5, "model": "X2"}),
+    ]
+    record = published(hub, told(events))
+    upload(hub, VIBRATION, 0, stored(events))
+    explanation = explained(hub)
+    assert explanation == locally(record, events)
+    (filled,) = explanation.inputs
+    assert [(each.counted, each.found, each.value) for each in filled.features] == [
+        (2, 2, 2.0),
+        (1, 1, 1.0),
+        (2, 2, 2.0),
+        (2, 2, 5.0),
+    ]
 
 
 def test_events_that_fit_no_column_are_found_too(hub):

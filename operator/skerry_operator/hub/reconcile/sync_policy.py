@@ -8,6 +8,7 @@ that says nothing but its selector brings the defaults back.
 
 from skerry_api.conditions import Outcome, Ready, Stalled, Waiting, conditions_for
 from skerry_api.v1alpha1.edgesite import EdgeSite
+from skerry_api.v1alpha1.featureset import FeatureSet
 from skerry_api.v1alpha1.syncpolicy import SyncPolicy, SyncPolicyStatus
 from skerry_core.errors import UserMustActError, WaitError
 from skerry_core.store.blobs import put_bytes
@@ -16,7 +17,7 @@ from skerry_operator.hub.inventory import Key
 from skerry_operator.hub.sync_policy.check import publishable
 from skerry_operator.hub.sync_policy.claims import PolicyName, lost_sites, name_of, policy_for
 from skerry_operator.hub.sync_policy.resolve import effective_policy
-from skerry_operator.kube.resources import EDGE_SITES
+from skerry_operator.kube.resources import EDGE_SITES, FEATURE_SETS
 
 _PATIENT = 15.0
 # How soon to count again, while sites have not taken the policy yet.
@@ -66,6 +67,9 @@ def reconcile_sync_policy(hub: Hub, key: Key) -> float | None:
     if digest != policy.status.digest:
         for site in followers:
             hub.enqueue(Key(EDGE_SITES, "", site), 0)
+        for feature_set in hub.inventory.all(FeatureSet):
+            # Their streams may be declared by now, or no longer.
+            hub.enqueue(Key(FEATURE_SETS, feature_set.metadata.namespace or "", feature_set.metadata.name), 0)
     if trouble is not None:
         return _PATIENT
     return None if updated == len(followers) else _RECOUNT
