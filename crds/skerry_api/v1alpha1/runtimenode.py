@@ -6,9 +6,18 @@ from pydantic import Field, StringConstraints
 
 from skerry_api.v1alpha1.cel import immutable
 from skerry_api.v1alpha1.condition import Status
-from skerry_api.v1alpha1.fields import ApiModel, Digest, Name, ObjectMeta, Timestamp
+from skerry_api.v1alpha1.fields import ApiModel, Digest, Name, ObjectMeta, ObjectName, Timestamp
 from skerry_api.v1alpha1.siteassignment import MODEL_LIST, ModelReport, Serial
 from skerry_api.v1alpha1.syncpolicy import Tier
+
+# Of a relay of consent: nodes of a site, classes of one withdrawal, pages, withdrawals of a page.
+MAX_NODES = 256
+MAX_CLASSES = 64
+MAX_PAGES = 32
+MAX_PAGE = 64
+
+EntityHash = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$", max_length=32)]
+Incarnation = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}$", max_length=16)]
 
 
 class RuntimeNodeSpec(ApiModel):
@@ -59,6 +68,56 @@ class FeatureSnapshot(ApiModel):
     """When it is too old to be taken over."""
 
 
+class Withdrawal(ApiModel):
+    """One withdrawal of consent, or a loss: then nobody's consent holds that was given before."""
+
+    number: Annotated[int, Field(ge=1)]
+    """Its place among the node's withdrawals."""
+    entity: EntityHash | None = None
+    """What stands for the entity at this site; absent after a loss."""
+    data_classes: Annotated[tuple[Name, ...], Field(max_length=MAX_CLASSES)] = ()
+    """The data classes; none: all of them."""
+
+
+class WithdrawalPage(ApiModel):
+    """What follows a number among a node's withdrawals, for nodes that have taken all up to it."""
+
+    after: Annotated[int, Field(ge=0)]
+    """That number."""
+    withdrawals: Annotated[tuple[Withdrawal, ...], Field(max_length=MAX_PAGE)] = ()
+    """All that follow, or the first of them."""
+
+
+class WithdrawalsTaken(ApiModel):
+    """How far a node has taken another's withdrawals."""
+
+    node: ObjectName
+    """The other node."""
+    incarnation: Incarnation
+    """Which counting of that node's the number belongs to."""
+    number: Annotated[int, Field(ge=0)]
+    """The last one that is durable here."""
+
+
+class ConsentRelay(ApiModel):
+    """What nodes of a site tell each other of consent that was withdrawn."""
+
+    key: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}$", max_length=16)]
+    """Tells by which of the site's salts entities are hashed; nodes with another one can't tell whose a hash is."""
+    incarnation: Incarnation
+    """Changes when this node counts its withdrawals anew."""
+    pages: Annotated[tuple[WithdrawalPage, ...], Field(max_length=MAX_PAGES)] = ()
+    """What other nodes have yet to take; a page for each number that some have taken last."""
+    taken: Annotated[
+        tuple[WithdrawalsTaken, ...],
+        Field(
+            max_length=MAX_NODES,
+            json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["node"]},
+        ),
+    ] = ()
+    """How far this node has taken the others'."""
+
+
 class RuntimeNodeStatus(Status):
     site: Name | None = None
     """The EdgeSite that the node belongs to."""
@@ -90,6 +149,8 @@ class RuntimeNodeStatus(Status):
         ),
     ] = ()
     """The newest snapshots of features that the node has for others, one for each version of a set."""
+    consent: ConsentRelay | None = None
+    """Withdrawals of consent on their way from node to node."""
     updated_at: Timestamp | None = None
     """When the node wrote this, by its own clock."""
 

@@ -13,7 +13,7 @@ from skerry_core.features.plan import Plan, compile_set
 from skerry_core.features.read import FeatureStatus, FeatureValue, Reading, read
 from skerry_core.features.state import EntityState, merge
 from skerry_core.features.vector import Vector, vector
-from skerry_edge.features.ports import Applied, StateSource
+from skerry_edge.features.ports import Applied, StateSource, Subjects
 
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -40,7 +40,7 @@ class CoreEngine:
     def by_subject(self) -> bool:
         return self._subject is not None
 
-    def may_be_of(self, key: bytes, subjects: frozenset[str]) -> bool:
+    def may_be_of(self, key: bytes, subjects: Subjects) -> bool:
         return self._subject is None or entity_parts(key)[self._subject] in subjects
 
     def take(self, events: RawEvents) -> Taken:

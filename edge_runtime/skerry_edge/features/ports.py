@@ -32,6 +32,14 @@ class Applied:
     undecided: int = 0
 
 
+class Subjects(Protocol):
+    """Some entities, perhaps told by what stands for them."""
+
+    def __contains__(self, name: object, /) -> bool: ...
+
+    def __len__(self) -> int: ...
+
+
 class Engine(Protocol):
     """One version of a set, compiled. Pure; threads share it."""
 
@@ -42,7 +50,7 @@ class Engine(Protocol):
         """Key of the entity with these parts, in the set's order. ValueError with a reason for what is no key."""
         ...
 
-    def may_be_of(self, key: bytes, subjects: frozenset[str]) -> bool:
+    def may_be_of(self, key: bytes, subjects: Subjects) -> bool:
         """Whether an entity's state may be made of events of any of these (CloudEvents' `subject`, else `source`).
 
         True for all keys where the set's key doesn't tell.
@@ -94,7 +102,7 @@ class Engine(Protocol):
 class Withdrawals(Protocol):
     """Whose events were redacted in a stream; see `skerry_edge.ingest.withdrawals`."""
 
-    def __call__(self, stream: str, data_class: str, done: Place, /) -> tuple[str, Place, frozenset[str]]:
+    def __call__(self, stream: str, data_class: str, done: Place, /) -> tuple[str, Place, Subjects]:
         """Entities since `done`, the data class, and the place up to which that is all. Raises OSError."""
         ...
 

@@ -16,7 +16,7 @@ from skerry_core.features.vector import Vector
 from skerry_edge.events.follow import Place
 from skerry_edge.features.clock import Clock, Moments, anchor_of, moment
 from skerry_edge.features.note import NO_ANCHOR, Adopted, EntityRecord, fit
-from skerry_edge.features.ports import Engine, State, StoreDamagedError
+from skerry_edge.features.ports import Engine, State, StoreDamagedError, Subjects
 
 # Of encoded states that are held decoded as well, by version; and readings.
 HOT_BYTES = 16 << 20
@@ -169,7 +169,7 @@ class Version:
         self.counts.refused.update(refusal.reason for refusal in result.refused)
         return result.refused
 
-    def purge(self, subjects: frozenset[str]) -> int:
+    def purge(self, subjects: Subjects) -> int:
         """Forget all entities whose state may be made of events of these; how many there were."""
         with self._lock:
             names = [name for name in self._sizes if self.engine.may_be_of(name, subjects)]

@@ -76,7 +76,7 @@ def make_features(
         needs=needs,
         document=lambda digest: store.blob(digest, MAX_DOCUMENT_BYTES),
         compiled=compiled,
-        withdrawals=Withdrawals(state / "consent.json", logs.directory(CONSENT)).since,
+        withdrawals=Withdrawals(state / "consent.json", logs.directory(CONSENT), store.inbox).since,
         node=config.node,
         neighbours=config.store / "neighbours",
         data_class=data_class,

@@ -10,12 +10,15 @@ from skerry_core.labels.standing import Terms
 from skerry_edge.events.logs import EventLogs
 from skerry_edge.inference.authority import Authority
 from skerry_edge.inference.config import Config
+from skerry_edge.inference.store_folder import StoreFolder
 from skerry_edge.ingest.withdrawals import Withdrawals
 from skerry_edge.labels.labels import Labels, TermsByModel
 from skerry_edge.labels.metrics import LabelCollector
 
 
-def make_labels(config: Config, logs: EventLogs, authority: Authority, registry: CollectorRegistry) -> Labels:
+def make_labels(
+    config: Config, logs: EventLogs, authority: Authority, store: StoreFolder, registry: CollectorRegistry
+) -> Labels:
     """Labels joined to this node's predictions, and their metrics; nothing is read before its thread starts."""
 
     def terms() -> TermsByModel:
@@ -23,7 +26,7 @@ def make_labels(config: Config, logs: EventLogs, authority: Authority, registry:
         return {} if document is None else terms_of(document.models)
 
     consent = logs.directory(CONSENT)
-    withdrawals = Withdrawals(config.state / "consent.json", consent)
+    withdrawals = Withdrawals(config.state / "consent.json", consent, store.inbox)
     labels = Labels(config.site, config.node, consent.parent, terms, withdrawals.since)
     registry.register(LabelCollector(labels))
     return labels

@@ -79,7 +79,7 @@ async def serve(config: Config, errors: ErrorClasses) -> None:
     )
     features = make_features(config, boot, logs, store, needed, policy.current, clock)
     metrics.registry.register(FeatureCollector(features, clock))
-    labels = make_labels(config, logs, authority, metrics.registry)
+    labels = make_labels(config, logs, authority, store, metrics.registry)
     activator = Activator(
         store=store,
         authority=authority,
@@ -127,6 +127,7 @@ async def serve(config: Config, errors: ErrorClasses) -> None:
         broker=config.mqtt_dir,
         producers=config.producers_dir,
         devices=config.devices_dir,
+        inbox=store.inbox,
         policy=policy.current,
         registry=metrics.registry,
     )

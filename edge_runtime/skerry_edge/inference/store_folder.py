@@ -8,6 +8,7 @@ from typing import Any
 
 from skerry_core import digest as digests
 from skerry_core.errors import WaitError
+from skerry_edge.ingest import inbox
 
 _MAX_JSON_BYTES = 1 << 20
 
@@ -37,6 +38,7 @@ class StoreFolder:
         self._restrictions = root / "restrictions.json"
         self._downloads = root / "downloads.json"
         self._blobs = root / "blobs" / "sha256"
+        self.inbox = root / inbox.NAME
 
     def stamp(self) -> Stamp:
         """Cheap enough to be asked four times a second."""

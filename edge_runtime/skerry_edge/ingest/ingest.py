@@ -9,7 +9,7 @@ from pathlib import Path
 import structlog
 from prometheus_client import CollectorRegistry
 
-from skerry_api.v1alpha1.syncpolicy import DEAD_LETTER, DRIFT, PREDICTIONS, ROLLBACKS
+from skerry_api.v1alpha1.syncpolicy import CONSENT, DEAD_LETTER, DRIFT, PREDICTIONS, ROLLBACKS
 from skerry_core.errors import SkerryError
 from skerry_core.sync_policy.document import SyncPolicyDocument
 from skerry_edge.events.logs import EventLogs
@@ -25,6 +25,7 @@ from skerry_edge.ingest.mqtt.subscribers import Subscribers
 from skerry_edge.ingest.node_time import NodeTime
 from skerry_edge.ingest.producers_keeper import ProducersKeeper
 from skerry_edge.ingest.redaction import Redactor
+from skerry_edge.ingest.relay import ConsentRelay
 from skerry_edge.ingest.service import EventService, error_body
 from skerry_edge.ingest.streams import Streams
 from skerry_edge.telemetry.lag import MeasuredLogs
@@ -58,11 +59,14 @@ class Ingest:
         broker: Path,
         producers: Path,
         devices: Path,
+        inbox: Path,
         policy: Callable[[], SyncPolicyDocument],
         registry: CollectorRegistry,
         clock: Callable[[], int] = wall_micros,
     ) -> None:
         """`state` is the folder that only this process writes; `broker`, `producers` and `devices` have files on these.
+
+        `inbox` is the file by which sync tells what other nodes were told of consent.
 
         `policy` gives the SyncPolicy in force, and is asked about once a second.
         """
@@ -71,11 +75,12 @@ class Ingest:
         metrics = IngestMetrics(registry)
         node_time = NodeTime(clock)
         self._dead_letters = DeadLetters(node_time, time.monotonic, metrics.dead_letters_lost.inc)
-        self._redactor = Redactor(logs, state / "consent.json", policy, metrics)
+        self._redactor = Redactor(logs, state / "consent.json", inbox, policy, metrics)
         intake = Intake(self._dead_letters, metrics, self._redactor.notify)
         self._devices = DevicesKeeper(devices, state / "devices.json", metrics)
         measured = MeasuredLogs(logs, registry, clock)
         self._streams = Streams(measured, node_time, time.monotonic, self._devices.stored)
+        self._relay = ConsentRelay(inbox, lambda: self._streams.find(CONSENT), self._redactor.notify)
         self._subscribers = Subscribers(broker, site, node, intake=intake, metrics=metrics, clock=clock)
         self._workers = Workers("ingest", threads=_THREADS, pending=_MAX_PENDING)
         self._producers = ProducersKeeper(producers, state / "producers.json")
@@ -136,6 +141,7 @@ class Ingest:
             self._applied = policy
             self._redactor.notify()
         self._subscribers.apply(self._streams.open_streams())
+        self._relay.look()
 
     def _apply(self, policy: SyncPolicyDocument) -> bool:
         """Go by a policy, also where this process writes itself; whether all of it is done."""

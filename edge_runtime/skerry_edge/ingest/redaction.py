@@ -20,8 +20,9 @@ from skerry_core.errors import SkerryError
 from skerry_core.sync_policy.document import SyncPolicyDocument
 from skerry_edge.events.reader import LogReader
 from skerry_edge.events.record import FIRST_SEQ
+from skerry_edge.ingest.entities import Entities
 from skerry_edge.ingest.metrics import IngestMetrics
-from skerry_edge.ingest.withdrawals import Redacted, changes, read_redacted, write_redacted
+from skerry_edge.ingest.withdrawals import Gathered, Redacted, changes, read_redacted, secret_for, write_redacted
 
 # Their logs are sync's.
 _OTHERS = frozenset({ALERTS, TELEMETRY})
@@ -46,11 +47,17 @@ class Redactor:
     """One thread that follows the consent log."""
 
     def __init__(
-        self, logs: Redactable, note: Path, policy: Callable[[], SyncPolicyDocument], metrics: IngestMetrics
+        self,
+        logs: Redactable,
+        note: Path,
+        inbox: Path,
+        policy: Callable[[], SyncPolicyDocument],
+        metrics: IngestMetrics,
     ) -> None:
-        """`note` is the file consent.json."""
+        """`note` is the file consent.json, `inbox` sync's file that tells by which secret the site hashes entities."""
         self._logs = logs
         self._note = note
+        self._inbox = inbox
         self._policy = policy
         self._metrics = metrics
         self._changed = threading.Event()
@@ -99,20 +106,19 @@ class Redactor:
             return True
         noted = read_redacted(self._note)
         same = noted.epoch == identity.epoch and noted.classes == classes
-        withdrawn: dict[str, set[str]] = {}
+        gathered = Gathered()
         last = since = noted.seq if same else FIRST_SEQ - 1
         for seq, change in changes(reader, since):
             last = seq
-            if change is not None and change.withdrawn:
-                for data_class in change.data_classes:
-                    withdrawn.setdefault(data_class, set()).add(change.entity)
+            gathered.add(change)
         note = Redacted(identity.epoch, last, classes)
         if note == noted:
             return True
+        secret = secret_for(gathered, self._inbox)
         matchers = {
-            stream: _of_entities(frozenset(withdrawn[data_class]))
+            stream: _of_entities(entities)
             for stream, data_class in classes.items()
-            if data_class in withdrawn
+            if (entities := gathered.of(data_class, secret))
         }
         if matchers:
             matchers[DEAD_LETTER] = _letters_of(frozenset(matchers))
@@ -149,7 +155,7 @@ _whose = msgspec.json.Decoder(_Whose).decode
 _letter = msgspec.json.Decoder(_Letter).decode
 
 
-def _of_entities(entities: frozenset[str]) -> Callable[[bytes], bool]:
+def _of_entities(entities: Entities) -> Callable[[bytes], bool]:
     def matches(body: bytes) -> bool:
         try:
             found = _whose(body)

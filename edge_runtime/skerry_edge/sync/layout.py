@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from skerry_edge.ingest import inbox
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -56,6 +58,14 @@ class Layout:
     @property
     def fence(self) -> Path:
         return self.root / "store" / "log-fence.json"
+
+    @property
+    def inbox(self) -> Path:
+        return self.root / "store" / inbox.NAME
+
+    @property
+    def withdrawals(self) -> Path:
+        return self.root / "sync" / "withdrawals.json"
 
     @property
     def own_log(self) -> Path:

@@ -1,11 +1,11 @@
-"""The site's Kubernetes API as sync uses it: follow two objects, write one. The only module that talks to it.
+"""The site's Kubernetes API as sync uses it: follow objects, write one. The only module that talks to it.
 
-Four requests don't need a client library that costs 10 to 33 MiB of the node's memory.
+A few requests don't need a client library that costs 10 to 33 MiB of the node's memory.
 """
 
 import json
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -58,15 +58,32 @@ class LocalApi:
         it starts from the object as it is, so no change is ever missed for longer. An object that isn't there, or goes,
         is not told. Raises WaitError or RetryError, and whatever `seen` raises.
         """
-        selected = {"fieldSelector": f"metadata.name={name}"}
+
+        def listed(items: Sequence[Object]) -> None:
+            for item in items:
+                seen(item)
+
+        self._follow(collection, {"fieldSelector": f"metadata.name={name}"}, listed, seen)
+
+    def follow_nodes(self, listed: Callable[[Sequence[Object]], None], seen: Callable[[Object], None]) -> None:
+        """The same with all RuntimeNodes: `listed` is told of those that are there, `seen` of later versions."""
+        self._follow(_NODES, {}, listed, seen)
+
+    def _follow(
+        self,
+        collection: str,
+        selected: Mapping[str, str],
+        listed: Callable[[Sequence[Object]], None],
+        seen: Callable[[Object], None],
+    ) -> None:
         with self._session() as session:
             listing = session.request("GET", collection, selected)
             with _converting():
                 items, version = listing.get("items") or (), listing["metadata"]["resourceVersion"]
-            for item in items:
-                seen(item)
+            listed(items)
             seconds = random.randint(*WATCH_SECONDS)  # noqa: S311 - a spread
-            watch = selected | {
+            watch = {
+                **selected,
                 "watch": "true",
                 "resourceVersion": version,
                 "timeoutSeconds": str(seconds),

@@ -18,7 +18,7 @@ from skerry_api.v1alpha1.runtimenode import DiskUsage
 from skerry_api.v1alpha1.siteassignment import SiteAssignmentStatus
 from skerry_api.v1alpha1.syncpolicy import AGGREGATES, ALERTS, ROLLUPS
 from skerry_core.errors import RetryError, WaitError
-from skerry_core.sync_policy.defaults import BUILT_IN_STREAMS
+from skerry_core.sync_policy.defaults import BUILT_IN_STREAMS, MAX_AGE
 from skerry_core.sync_policy.document import SyncPolicyDocument
 from skerry_edge.delivery.activation import read_activation
 from skerry_edge.delivery.blobs import BlobFolder
@@ -50,6 +50,7 @@ from skerry_edge.sync.outbound.outbound import Outbound
 from skerry_edge.sync.outbound.rollups.loop import Destination, RollupLoop
 from skerry_edge.sync.outbound.salt import load_salt
 from skerry_edge.sync.policy_keeper import PolicyKeeper
+from skerry_edge.sync.relay.relay import Relay
 from skerry_edge.sync.report import Cause, Facts
 from skerry_edge.sync.resend import Resends
 from skerry_edge.sync.retire import Retirement
@@ -95,6 +96,15 @@ class Sync:
         self._keeper = LogKeeper(self._logs)
         self._outbound = Outbound(layout.grant.parent, settings.site_salt, layout.log / "consent", registry)
         self._policy.tell(self._outbound.adopt)
+        self._relay = Relay(
+            settings.site,
+            settings.node,
+            layout,
+            self._outbound.consent,
+            self._outbound.relay_key,
+            self._oldest,
+            registry,
+        )
         deriving = self._make_deriving()
         self._telemetry = NodeTelemetry(
             site=settings.site,
@@ -126,7 +136,7 @@ class Sync:
             self._uploader.outgoing,
             self._uploader.notes,
             self._in_force,
-            lambda: [self._outbound.held(), *(loop.held() for loop in deriving.values())],
+            lambda: [self._outbound.held(), self._relay.held(), *(loop.held() for loop in deriving.values())],
             lambda: read_needed(layout.features),
             registry,
         )
@@ -167,6 +177,8 @@ class Sync:
                 Loop("traffic", self._flush),
                 Loop("assignment", self._local(self._follow_assignment)),
                 Loop("grant", self._local(self._follow_grant)),
+                Loop("consent", self._relay.step),
+                Loop("nodes", self._local(self._follow_nodes)),
                 Loop("report", self._local(reporter.step)),
                 Loop("neighbours", neighbours.step),
                 *(Loop(name, loop.step) for name, loop in deriving.items()),
@@ -290,6 +302,14 @@ class Sync:
             self._delivery.retry_now()
             self._delivering.wake()
 
+    def _follow_nodes(self) -> timedelta:
+        self._api.follow_nodes(self._relay.listed, self._relay.seen)
+        return _BETWEEN_WATCHES
+
+    def _oldest(self) -> timedelta:
+        """How old a record here can be."""
+        return max((stream.max_age for stream in self._in_force().streams), default=MAX_AGE)
+
     def _follow_grant(self) -> timedelta:
         self._api.follow(SECRETS, GRANT_SECRET, self._grant_seen)
         return _BETWEEN_WATCHES
@@ -335,6 +355,7 @@ class Sync:
             queues=self._backlog.queues(now),
             address=self._settings.address,
             snapshots=self._offers.current(now) if self._settings.address else (),
+            consent=self._relay.said,
         )
 
 

@@ -1,7 +1,8 @@
 """This node's RuntimeNode status from facts, and whether it says anything new; pure.
 
-Kubernetes stores what changed state, not what counts up: a status is written when a phase, a digest, a serial, a reason
-the order of magnitude of a queue or why it is held changes. Whatever else it holds is as of that moment.
+Kubernetes stores what changed state, not what counts up: a status is written when a phase, a digest, a serial, a
+reason, the order of magnitude of a queue, why it is held, or what nodes tell each other of consent changes. Whatever
+else it holds is as of that moment.
 """
 
 from collections.abc import Iterable
@@ -10,7 +11,7 @@ from datetime import datetime, timedelta
 
 from skerry_api.conditions import Observation, Outcome, Progressing, Ready, Stalled, Waiting, conditions_for
 from skerry_api.v1alpha1.condition import ConditionStatus
-from skerry_api.v1alpha1.runtimenode import DiskUsage, FeatureSnapshot, RuntimeNodeStatus, TierQueue
+from skerry_api.v1alpha1.runtimenode import ConsentRelay, DiskUsage, FeatureSnapshot, RuntimeNodeStatus, TierQueue
 from skerry_api.v1alpha1.siteassignment import ModelPhase, ModelReport, Serial
 from skerry_core.drift.report import condition_of, settled
 from skerry_edge.delivery.plan import DOWNLOADING, Pending
@@ -52,6 +53,7 @@ class Facts:
     queues: tuple[TierQueue, ...] = ()
     address: str = ""
     snapshots: tuple[FeatureSnapshot, ...] = ()
+    consent: ConsentRelay | None = None
 
 
 def report(facts: Facts, generation: int, before: RuntimeNodeStatus | None, now: datetime) -> RuntimeNodeStatus:
@@ -74,6 +76,7 @@ def report(facts: Facts, generation: int, before: RuntimeNodeStatus | None, now:
         queues=facts.queues,
         address=facts.address,
         snapshots=facts.snapshots,
+        consent=facts.consent,
         updated_at=now,
     )
 
@@ -107,6 +110,7 @@ def _news(status: RuntimeNodeStatus) -> tuple[object, ...]:
         tuple((queue.tier, queue.depth, queue.held_reason) for queue in status.queues),
         status.address,
         status.snapshots,
+        status.consent,
     )
 
 

@@ -34,6 +34,7 @@ async def serve(site: Site, root: Path) -> None:
         broker=root / "no-broker",
         producers=root / "no-producers",
         devices=root / "no-devices",
+        inbox=root / "withdrawals.json",
         policy=lambda: streams,
         registry=CollectorRegistry(),
     )

@@ -96,6 +96,7 @@ class RunningIngest:
             broker=self._broker,
             producers=self.root / "producers",
             devices=self.root / "devices",
+            inbox=self.root / "withdrawals.json",
             policy=lambda: self.policy,
             registry=self.registry,
         )

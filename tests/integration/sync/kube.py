@@ -86,6 +86,11 @@ class Kube:
             self.objects[path] = {"metadata": metadata, **content}
             self.changed.notify_all()
 
+    def found(self, path: str) -> list[dict[str, Any]]:
+        """The object of a path, or all below one that ends with a slash."""
+        names = [name for name in sorted(self.objects) if name == path or (path[-1] == "/" and name.startswith(path))]
+        return [self.objects[name] for name in names]
+
     def assign(self, envelope: str, quarantined: tuple[str, ...] = ()) -> None:
         models = [{"namespace": "demo", "model": "har", "phase": "Serving", "quarantined": list(quarantined)}]
         self.put(f"{ASSIGNMENTS}/current", spec={"envelope": envelope}, status={"models": models})
@@ -125,21 +130,17 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         parts = urlsplit(self.path)
         query = {name: values[0] for name, values in parse_qs(parts.query).items()}
+        # One object, or with no selector all of the collection.
+        path = f"{parts.path}/{query.get('fieldSelector', '').removeprefix('metadata.name=')}"
         if not self._allowed():
             return
-        if "fieldSelector" not in query:
-            with self.server.kube.changed:
-                found = [item for path, item in self.server.kube.objects.items() if path.startswith(f"{parts.path}/")]
-            self._answer(200, {"items": found, "metadata": {"resourceVersion": "1"}})
-            return
-        path = f"{parts.path}/{query['fieldSelector'].removeprefix('metadata.name=')}"
         if "watch" in query:
             self._watch(path, int(query["resourceVersion"]))
             return
         with self.server.kube.changed:
-            found = self.server.kube.objects.get(path)
+            found = self.server.kube.found(path)
             version = str(self.server.kube.version)
-        self._answer(200, {"items": [found] if found else [], "metadata": {"resourceVersion": version}})
+        self._answer(200, {"items": found, "metadata": {"resourceVersion": version}})
 
     def do_PATCH(self) -> None:
         kube, body = self.server.kube, self._body()
@@ -175,8 +176,8 @@ class _Handler(BaseHTTPRequestHandler):
             with kube.changed:
                 while kube.up and not kube.gone and kube.version <= version:
                     kube.changed.wait(30)
-                found, gone, up = kube.objects.get(path), kube.gone, kube.up
-                fresh = found is not None and int(found["metadata"]["resourceVersion"]) > version
+                found, gone, up = kube.found(path), kube.gone, kube.up
+                fresh = [each for each in found if int(each["metadata"]["resourceVersion"]) > version]
                 version, kube.gone = kube.version, False
             if not up:
                 self.close_connection = True
@@ -184,10 +185,10 @@ class _Handler(BaseHTTPRequestHandler):
             if gone:
                 self._chunk({"type": "ERROR", "object": {"code": 410, "message": "too old resource version"}})
                 return
-            if found is None:
+            if not found:
                 self._chunk({"type": "DELETED", "object": {"metadata": {}}})
-            elif fresh:
-                self._chunk({"type": "MODIFIED", "object": found})
+            for each in fresh:
+                self._chunk({"type": "MODIFIED", "object": each})
 
     def _chunk(self, event: dict[str, Any]) -> None:
         line = json.dumps(event).encode() + b"\n"

@@ -5,9 +5,19 @@ import subprocess
 import sys
 
 from skerry_core import digest
+from skerry_core.sync_policy.defaults import DEFAULT_POLICY
+from skerry_edge.events.identity import Owner
+from skerry_edge.events.logs import EventLogs
+from skerry_edge.ingest.consent import WITHDRAWN, entity_key, site_hash
+from skerry_edge.ingest.inbox import NAME, read_inbox
+from skerry_edge.ingest.node_time import NodeTime
+from skerry_edge.ingest.relay import ConsentRelay
+from skerry_edge.ingest.streams import Streams
+from skerry_edge.sync.outbound.salt import SALT_BYTES
 from tests.integration.sync.kube import NODES
-from tests.integration.sync.node import encoded
+from tests.integration.sync.node import Node, encoded
 from tests.unit.delivery.worlds import POLICY, Release, assignment
+from tests.unit.ingest.worlds import NOW, event
 
 RELEASE = Release("1.0.0", (b"model",))
 MIB = 1 << 20
@@ -112,3 +122,40 @@ def test_follows_through_restarts_of_the_api_server_and_new_tokens(node, kube):
     kube.assign(node.seal(assignment(RELEASE, serial=(1, 2))))
     kube.start()
     node.wait("the newer one accepted", lambda: path.read_bytes() != first)
+
+
+def test_a_withdrawal_at_one_node_is_taken_at_another(tmp_path, kube, inference):
+    """Two nodes and nothing but their API server between them; what inference does is done here."""
+    nodes = []
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        node = Node(tmp_path / name, kube.url, kube.credentials, inference, name)
+        (node.root / "sync").mkdir()
+        (node.root / "sync" / "salt").write_bytes(b"s" * SALT_BYTES)
+        nodes.append(node)
+    logs = [EventLogs(node.root / "inference/log", Owner("site-a", node.name, "boot-1")) for node in nodes]
+    streams = [Streams(each, NodeTime(lambda: NOW), lambda: 0.0) for each in logs]
+    for each in streams:
+        each.apply(DEFAULT_POLICY)
+    inbox = nodes[1].root / "store" / NAME
+    try:
+        for node in nodes:
+            node.start_here()
+        said = event(1, type=WITHDRAWN, subject="ann", data={"dataClasses": ["health"]})
+        streams[0].find("consent").accept([said])
+        nodes[1].wait("told", lambda: (found := read_inbox(inbox)) is not None and found.waiting)
+        found = read_inbox(inbox)
+        assert [each.entity for each in found.waiting] == [site_hash(found.secret, entity_key("ann"))]
+        assert "ann" not in json.dumps(kube.objects)
+        ConsentRelay(inbox, lambda: streams[1].find("consent"), lambda: None).look()
+
+        def relays():
+            return [kube.objects.get(f"{NODES}/{name}", {}).get("status", {}).get("consent") for name in ("one", "two")]
+
+        nodes[0].wait("taken", lambda: all(relays()) and relays()[1].get("taken") and not relays()[0].get("pages"))
+        assert [(each["node"], each["number"]) for each in relays()[1]["taken"]] == [("one", 1)]
+        nodes[1].wait("done with", lambda: not read_inbox(inbox).waiting)
+    finally:
+        for node, each in zip(nodes, logs, strict=True):
+            node.stop()
+            each.close()

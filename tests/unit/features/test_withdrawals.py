@@ -47,7 +47,9 @@ class Site:
             lambda: Needs(frozenset([self.digest]), certain=True),
             lambda _: self.document,
             compiled,
-            Withdrawals(self.root / "consent.json", self.root / "log" / "consent").since,
+            Withdrawals(
+                self.root / "consent.json", self.root / "log" / "consent", self.root / "withdrawals.json"
+            ).since,
         )
         snapshots = Snapshots(self.root / "features" / "snapshots")
         return Materializer(self.store, sources, None, self.node.clock, lambda: self.steady, snapshots=snapshots)

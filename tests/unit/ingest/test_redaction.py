@@ -7,13 +7,18 @@ import pytest
 from skerry_core.batch.flags import Flags
 from skerry_edge.events.record import BLANK, NewRecord
 from skerry_edge.events.settings import StreamSettings
+from skerry_edge.ingest.consent import Relayed, entity_key, read_change, site_hash
 from skerry_edge.ingest.dead_letters import encode_letter
-from skerry_edge.ingest.errors import Malformed
+from skerry_edge.ingest.errors import Malformed, MalformedError, RefusedError
+from skerry_edge.ingest.inbox import write_inbox
 from skerry_edge.ingest.metrics import IngestMetrics
 from skerry_edge.ingest.node_time import NodeTime
 from skerry_edge.ingest.redaction import Redactor
+from skerry_edge.ingest.relay import ConsentRelay
 from skerry_edge.ingest.streams import Streams
 from tests.unit.ingest.worlds import NOW, event, event_logs, policy, registry, stored, stream_policy
+
+SECRET = b"of the site, for hashes of entities"[:32]
 
 
 class World:
@@ -28,7 +33,12 @@ class World:
         self.streams = Streams(logs, NodeTime(lambda: NOW), lambda: 0.0)
         self.streams.apply(self.document)
         self.letters = logs.open(StreamSettings("dead-letter", 3, stream_policy().max_age, 1 << 30))
-        self.redactor = Redactor(logs, root / "consent.json", lambda: self.document, IngestMetrics(registry()))
+        self.inbox = root / "withdrawals.json"
+        self.redactor = self.another(root)
+
+    def another(self, root):
+        note = root / "consent.json"
+        return Redactor(self.logs, note, self.inbox, lambda: self.document, IngestMetrics(registry()))
 
     def put(self, stream, *events):
         self.streams.find(stream).accept(events)
@@ -78,8 +88,7 @@ def test_each_withdrawal_is_done_once(world):
 
 def test_what_the_last_process_left_undone_is_done(world, tmp_path):
     world.consent(1, "withdrawn", "p7", "health")
-    undone = Redactor(world.logs, tmp_path / "consent.json", lambda: world.document, IngestMetrics(registry()))
-    assert undone.catch_up()
+    assert world.another(tmp_path).catch_up()
     assert world.left("vitals") == ["2", "4"]
 
 
@@ -130,6 +139,78 @@ def test_the_thread_follows_and_ends(world):
         pass
     world.redactor.stop()
     assert not world.redactor._thread.is_alive()
+
+
+def relayed(number, entity, *classes):
+    hashed = None if entity is None else site_hash(SECRET, entity_key(entity))
+    return Relayed("node-2", "00112233445566ff", number, hashed, frozenset(classes))
+
+
+def told(world, *waiting):
+    """As another node told it: by hash, through sync's file."""
+    write_inbox(world.inbox, SECRET, waiting)
+    ConsentRelay(world.inbox, lambda: world.streams.find("consent"), lambda: None).look()
+
+
+@pytest.mark.parametrize("classes", [("health",), ("health", "other"), ()])
+def test_what_another_node_told_takes_out_the_entitys_events_as_well(world, classes):
+    told(world, relayed(1, "p7", *classes), relayed(2, "somebody else", "health"))
+    assert world.redactor.catch_up()
+    assert world.left("vitals") == ["2", "4"]
+    assert world.left("doors") == (["5"] if classes else [])
+
+
+def test_a_loss_at_another_node_names_nobody(world):
+    told(world, relayed(1, None))
+    assert world.redactor.catch_up()
+    assert world.left("vitals") == ["1", "2", "3", "4"]
+
+
+def test_without_the_secret_it_is_left_undone(world):
+    told(world, relayed(1, "p7", "health"))
+    content = world.inbox.read_bytes()
+    for left in (None, b"{"):
+        world.inbox.unlink() if left is None else world.inbox.write_bytes(left)
+        with pytest.raises(FileNotFoundError):
+            world.redactor.catch_up()
+    assert world.left("vitals") == ["1", "2", "3", "4"]
+    world.inbox.write_bytes(content)
+    assert world.redactor.catch_up()
+    assert world.left("vitals") == ["2", "4"]
+
+
+def test_what_is_told_again_is_recorded_once(world, tmp_path):
+    told(world, relayed(1, "p7", "health"))
+    told(world, relayed(1, "p7", "health"), relayed(2, "p8", "health"))
+    assert len(stored(world.logs, "consent")) == 2
+    assert world.redactor.catch_up()
+    assert world.left("vitals") == ["4"]
+
+
+def test_what_cannot_be_recorded_now_is_recorded_later(world):
+    found = []
+
+    def stream():
+        if not found:
+            raise RefusedError(503, "StreamOpening", "the stream is just being opened")
+        return found[0]
+
+    write_inbox(world.inbox, SECRET, [relayed(1, "p7", "health")])
+    changes = []
+    relay = ConsentRelay(world.inbox, stream, lambda: changes.append(1))
+    relay.look()
+    assert stored(world.logs, "consent") == []
+    found.append(world.streams.find("consent"))
+    for _ in range(2):
+        relay.look()
+    assert len(stored(world.logs, "consent")) == len(changes) == 1
+
+
+@pytest.mark.parametrize("kind", ["relayed", "lost"])
+def test_nobody_else_may_say_what_nodes_tell_each_other(kind):
+    said = event(1, type=f"dev.skerry.consent.{kind}", subject="00" * 16, data={"dataClasses": ["health"]})
+    with pytest.raises(MalformedError):
+        read_change(said.body)
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"epoch":"x"}', b"\xff"])

@@ -44,6 +44,16 @@ def test_tells_the_object_and_its_later_versions(credentials):
     assert headers["Authorization"] == "Bearer secret-token"
 
 
+def test_all_nodes_are_told_and_their_later_versions(credentials):
+    listed, seen = [], []
+    with canned_server(listing(ITEM, ITEM), events({"type": "MODIFIED", "object": NEWER})) as server:
+        LocalApi(server.url, credentials).follow_nodes(listed.extend, seen.append)
+        (_, first, _), (_, second, _) = server.requests
+    assert (listed, seen) == ([ITEM, ITEM], [NEWER])
+    assert first.endswith("/runtimenodes")
+    assert "runtimenodes?watch=true&resourceVersion=7" in second
+
+
 @pytest.mark.parametrize(
     "events_seen",
     [

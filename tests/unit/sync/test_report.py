@@ -4,7 +4,7 @@ import pytest
 
 from skerry_api.v1alpha1.condition import ConditionStatus
 from skerry_api.v1alpha1.drift import DriftedColumn, DriftReport, DriftState
-from skerry_api.v1alpha1.runtimenode import DiskUsage, FeatureSnapshot, TierQueue
+from skerry_api.v1alpha1.runtimenode import ConsentRelay, DiskUsage, FeatureSnapshot, TierQueue
 from skerry_api.v1alpha1.siteassignment import EvidenceSummary, ModelPhase, ModelReport, Serial
 from skerry_api.v1alpha1.syncpolicy import Tier
 from skerry_edge.delivery.plan import Pending
@@ -136,6 +136,7 @@ def test_a_condition_keeps_the_time_of_its_transition():
         {"queues": (TierQueue(tier=Tier.BULK, held_reason="Metered"),)},
         {"address": "10.0.0.7:8082"},
         {"snapshots": (SNAPSHOT,)},
+        {"consent": ConsentRelay(key="00" * 8, incarnation="11" * 8)},
     ],
 )
 def test_news_is_written(news):

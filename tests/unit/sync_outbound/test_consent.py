@@ -15,13 +15,14 @@ from skerry_edge.events.logs import EventLogs
 from skerry_edge.events.record import NewRecord
 from skerry_edge.events.segment import BLOCKS_AT, segment_firsts, segment_path
 from skerry_edge.events.settings import StreamSettings
-from skerry_edge.ingest.consent import GRANTED, WITHDRAWN
+from skerry_edge.ingest.consent import GRANTED, WITHDRAWN, Relayed, entity_key, relayed_body, site_hash
 from skerry_edge.sync.outbound import consent as module
 from skerry_edge.sync.outbound.consent import Consents, fold
 from skerry_edge.sync.outbound.consent_keeper import ConsentKeeper
 from tests.unit.sync_outbound.columns import NOW, NOW_US, event
 
 LATER = 1 << 60
+SECRET = b"of the site"
 
 
 def granted(entity, *classes):
@@ -32,8 +33,17 @@ def withdrawn(entity, *classes):
     return event({"dataClasses": list(classes)}, subject=entity, type=WITHDRAWN)
 
 
+def relayed(number, entity, *classes, node="other", incarnation="00112233445566ff"):
+    hashed = None if entity is None else site_hash(SECRET, entity_key(entity))
+    return Relayed(node, incarnation, number, hashed, frozenset(classes))
+
+
+def told_of(*args, **options):
+    return relayed_body(relayed(*args, **options))
+
+
 def folded(*bodies):
-    return fold(Consents(), ((seq, seq * 10, body) for seq, body in enumerate(bodies, 1)))
+    return fold(Consents(), ((seq, seq * 10, body) for seq, body in enumerate(bodies, 1)), SECRET)
 
 
 @pytest.mark.parametrize(
@@ -55,6 +65,17 @@ def folded(*bodies):
         ([granted("ann", "a"), event(subject="ann", type="other")], LATER, ""),
         ([granted("ann", "a"), event(source="ann", type="other")], LATER, ""),
         ([granted("ann", "a"), event(subject="bob", type="other")], LATER, "a"),
+        # What other nodes told of.
+        ([granted("ann", "a", "b"), told_of(1, "ann", "a")], LATER, "b"),
+        ([granted("ann", "a", "b"), told_of(1, "ann")], LATER, ""),
+        ([granted("ann", "a", "b"), told_of(1, "bob", "a")], LATER, "ab"),
+        ([granted("ann", "a"), told_of(1, None)], LATER, ""),
+        ([told_of(1, "ann", "a"), granted("ann", "a")], LATER, "a"),
+        ([told_of(1, "bob"), granted("ann", "a"), told_of(2, "ann", "a")], LATER, ""),
+        ([granted("ann", "a"), told_of(1, "ann", "a"), granted("ann", "a"), told_of(1, "ann", "a")], LATER, "a"),
+        ([told_of(2, "bob"), granted("ann", "a"), told_of(1, "ann", "a")], LATER, "a"),
+        ([told_of(2, "bob"), granted("ann", "a"), told_of(1, "ann", "a", node="third")], LATER, ""),
+        ([told_of(2, "bob"), granted("ann", "a"), told_of(1, "ann", incarnation="ff" * 8)], LATER, ""),
         # About nobody knows whom: a redacted record.
         ([granted("ann", "a"), b"{}"], LATER, ""),
         ([granted("ann", "a"), b"\xff"], LATER, ""),
@@ -88,11 +109,19 @@ def test_fold_is_what_the_last_word_on_each_class_says_wherever_it_is_cut(steps,
         (seq, seq * 10, (granted if grant else withdrawn)(entity, *classes))
         for seq, (entity, classes, grant) in enumerate(steps, 1)
     ]
-    consents = fold(fold(Consents(), records[:cut]), records[cut:])
+    consents = fold(fold(Consents(), records[:cut], SECRET), records[cut:], SECRET)
     for entity in "ab":
         for name in "xyz":
             said = [grant for who, classes, grant in steps if who == entity and name in classes]
             assert consents.cover(entity, name, LATER) == (said[-1:] == [True])
+
+
+def test_how_far_others_told_is_remembered_of_so_many_nodes(monkeypatch):
+    monkeypatch.setattr(module, "MAX_NODES", 2)
+    consents = folded(
+        told_of(1, "a", node="n1"), told_of(1, "a", node="n2"), told_of(2, "a", node="n1"), told_of(9, "a", node="n3")
+    )
+    assert {node: number for node, (_, number) in consents.taken.items()} == {"n1": 2, "n3": 9}
 
 
 # --- beside a log
@@ -110,7 +139,8 @@ class Node:
         self.log = self.logs.open(StreamSettings("consent", 0, timedelta(days=30), 1 << 30))
 
     def start(self):
-        self.keeper = ConsentKeeper(self.root / "consent.json", self.root / "log" / "consent", CollectorRegistry())
+        log = self.root / "log" / "consent"
+        self.keeper = ConsentKeeper(self.root / "consent.json", log, SECRET, CollectorRegistry())
 
     def append(self, *bodies):
         return self.log.append([NewRecord(body, NOW_US, NOW_US) for body in bodies])
@@ -131,7 +161,7 @@ def node(tmp_path):
 
 
 def test_without_a_log_nobody_consents(tmp_path):
-    keeper = ConsentKeeper(tmp_path / "consent.json", tmp_path / "none", CollectorRegistry())
+    keeper = ConsentKeeper(tmp_path / "consent.json", tmp_path / "none", SECRET, CollectorRegistry())
     assert not keeper.current(NOW).cover("ann", "a", LATER)
     assert keeper.held() == Place()
 
@@ -141,6 +171,22 @@ def test_follows_the_log(node):
     assert node.consenting("ann", "bob") == {"ann"}
     node.append(granted("bob", "a"), withdrawn("ann", "a"))
     assert node.consenting("ann", "bob") == {"bob"}
+
+
+def test_what_is_expected_holds_before_the_log_has_it(node):
+    node.append(granted("ann", "a"), granted("bob", "a"))
+    node.keeper.expect([relayed(1, "ann", "a")])
+    assert node.consenting("ann", "bob") == {"bob"}
+    assert node.keeper.taken(node.now) == {}
+    node.append(told_of(1, "ann", "a"))
+    assert dict(node.keeper.taken(node.now)) == {"other": ("00112233445566ff", 1)}
+    node.append(granted("ann", "a"))
+    assert node.consenting("ann", "bob") == {"ann", "bob"}
+    node.now += timedelta(minutes=1)
+    node.append(granted("cat", "a"))
+    node.consenting()
+    node.start()
+    assert node.keeper.taken(node.now)["other"] == ("00112233445566ff", 1)
 
 
 def test_the_file_is_only_for_a_quick_start(node):

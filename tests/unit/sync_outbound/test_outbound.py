@@ -15,6 +15,7 @@ from skerry_edge.events.identity import Owner
 from skerry_edge.events.logs import EventLogs
 from skerry_edge.events.record import NewRecord
 from skerry_edge.events.settings import StreamSettings
+from skerry_edge.ingest.consent import Relayed, relayed_body
 from skerry_edge.ingest.dead_letters import encode_letter
 from skerry_edge.ingest.errors import Malformed
 from skerry_edge.sync.outbound.outbound import Outbound
@@ -184,6 +185,17 @@ def test_consent_leaves_by_hashes_that_its_classes_events_bear_too(node):
         assert record["subject"] != joined["subject"]
     assert told(node, body)[0] == told(node, body)[0]
     assert told(node, granted("bob", "a"))[0]["subject"] != told(node, granted("ann", "a"))[0]["subject"]
+
+
+@pytest.mark.parametrize("entity", ["ab" * 16, None])
+def test_of_what_other_nodes_told_their_hash_does_not_leave(node, entity):
+    relayed = Relayed("node-2", "00112233445566ff", 7, entity, frozenset({"b", "a"} if entity else ()))
+    [record] = told(node, relayed_body(relayed))
+    assert record["type"] == f"dev.skerry.consent.{'relayed' if entity else 'lost'}"
+    assert ("subject" in record) is (entity is not None)
+    assert record["data"] == {"dataClasses": ["a", "b"] if entity else []}
+    assert "ab" * 16 not in json.dumps(record)
+    assert "node-2" not in json.dumps(record)
 
 
 def test_names_leave_by_hash_before_any_policy_and_with_a_class_that_has_no_rules(node):

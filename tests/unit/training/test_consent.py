@@ -94,6 +94,9 @@ LOG = ("berlin", "node-1", "e")
         ([row(1, None, set_aside="odd", body=json.dumps({"subject": "ann", "type": "dev.skerry.consent.granted",
           "data": {"dataClasses": ["training"]}}))], {}, True),
         ([row(1), row(2, None, set_aside="odd", body="{")], {}, False),
+        # What nodes tell each other: the hub has the other node's own record; a loss there ends all grants here.
+        ([row(1), row(2, "a hash of ann", kind="relayed")], {}, True),
+        ([row(1), row(2, None, kind="lost", data_dataclasses="[]")], {}, False),
     ],
 )  # fmt: skip
 def test_records_out_of_the_table(rows, logs, covered):

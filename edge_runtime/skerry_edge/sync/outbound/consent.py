@@ -5,15 +5,15 @@ withdrawal and the next grant, doesn't leave the node later either. Records are 
 which one process gives out for all of its streams.
 
 It fails safe: a record that can't be understood withdraws all that its entity granted, and after a loss in the log
-everybody must consent anew, since what was lost may have been a withdrawal.
+everybody must consent anew, since what was lost may have been a withdrawal. What another node told of ends what was
+granted here before it came, whatever clocks say; told again, it changes nothing.
 """
 
-import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
-from skerry_edge.ingest.consent import Change, read_change
+from skerry_edge.ingest.consent import Change, Record, Relayed, entity_key, read_record, site_hash
 from skerry_edge.ingest.errors import MalformedError
 from skerry_edge.sync.outbound.entity import entity_of
 
@@ -21,25 +21,30 @@ from skerry_edge.sync.outbound.entity import entity_of
 MAX_ENTITIES = 100_000
 # Of one entity; one that grants more has granted none.
 MAX_CLASSES = 64
+# Nodes of which it is remembered how far they have told.
+MAX_NODES = 256
 
 # No hybrid logical time is later.
 _NEVER = (1 << 64) - 1
 
 # When each data class was granted.
 Grants: TypeAlias = Mapping[str, int]
+# Of another node's withdrawals: its counting, and the number of the last one that was taken.
+Taken: TypeAlias = tuple[str, int]
 
 
 @dataclass(frozen=True)
 class Consents:
     """Grants by `entity_key`, after every record up to number `seq` of the consent log `epoch`.
 
-    `malformed` counts records that couldn't be understood, `refused` grants beyond MAX_ENTITIES, `losses` how often
-    everything had to be withdrawn.
+    `taken` is by other node. `malformed` counts records that couldn't be understood, `refused` grants beyond
+    MAX_ENTITIES, `losses` how often everything had to be withdrawn.
     """
 
     epoch: str = ""
     seq: int = 0
     grants: Mapping[str, Grants] = field(default_factory=dict)
+    taken: Mapping[str, Taken] = field(default_factory=dict)
     malformed: int = 0
     refused: int = 0
     losses: int = 0
@@ -54,44 +59,103 @@ class Consents:
         return grants is not None and hlc > grants.get(data_class, _NEVER)
 
 
-def entity_key(entity: str) -> str:
-    """What stands for an entity in memory and on disk: 32 characters however long its name is."""
-    return hashlib.blake2b(entity.encode(), digest_size=16, person=b"skerry-consent").hexdigest()
-
-
 def forgotten(consents: Consents, epoch: str, seq: int) -> Consents:
     """After a loss up to number `seq`: nobody consents any more."""
     losses = consents.losses + bool(consents.grants)
-    return Consents(epoch, seq, {}, consents.malformed, consents.refused, losses)
+    return replace(consents, epoch=epoch, seq=seq, grants={}, losses=losses)
 
 
-def fold(consents: Consents, records: Iterable[tuple[int, int, bytes]]) -> Consents:
-    """`consents` after further records, as (seq, hlc, body) in their order."""
-    grants = dict(consents.grants)
-    seq, malformed, refused, losses = consents.seq, consents.malformed, consents.refused, consents.losses
+def fold(consents: Consents, records: Iterable[tuple[int, int, bytes]], secret: bytes) -> Consents:
+    """`consents` after further records, as (seq, hlc, body) in their order; `secret` as in `told`."""
+    after = _Fold(consents, secret)
+    seq = consents.seq
     for number, hlc, body in records:
         seq = number
+        after.take(body, hlc)
+    return after.result(seq)
+
+
+def told(consents: Consents, waiting: Iterable[Relayed], secret: bytes) -> Consents:
+    """`consents` after what other nodes told of; `secret` is what the site's nodes hash entities with."""
+    after = _Fold(consents, secret)
+    for relayed in waiting:
+        after.tell(relayed)
+    return after.result(consents.seq)
+
+
+class _Fold:
+    """What changes while records are taken."""
+
+    def __init__(self, before: Consents, secret: bytes) -> None:
+        self._before = before
+        self._secret = secret
+        self._grants = dict(before.grants)
+        self._taken = dict(before.taken)
+        self._malformed, self._refused, self._losses = before.malformed, before.refused, before.losses
+        # Keys by hash, once somebody asks.
+        self._hashes: dict[str, str] | None = None
+
+    def result(self, seq: int) -> Consents:
+        return Consents(
+            self._before.epoch, seq, self._grants, self._taken, self._malformed, self._refused, self._losses
+        )
+
+    def take(self, body: bytes, hlc: int) -> None:
         change = _read(body)
+        if isinstance(change, Relayed):
+            self.tell(change)
+            return
         entity = entity_of(body) if change is None else change.entity
-        malformed += change is None
+        self._malformed += change is None
         if entity is None:  # redacted: it may have been anybody's withdrawal
-            losses += bool(grants)
-            grants.clear()
-            continue
+            self._lose()
+            return
         key = entity_key(entity)
-        held = {} if change is None else _changed(grants.get(key, {}), change, hlc)
-        grants.pop(key, None)
-        if held and len(held) <= MAX_CLASSES:
-            if len(grants) < MAX_ENTITIES:
-                grants[key] = held
-            else:
-                refused += 1
-    return Consents(consents.epoch, seq, grants, malformed, refused, losses)
+        self._set(key, {} if change is None else _changed(self._grants.get(key, {}), change, hlc))
+
+    def tell(self, relayed: Relayed) -> None:
+        if has_taken(self._taken, relayed):
+            return
+        # The node told of last comes last: beyond the bound, whichever was silent for longest is forgotten.
+        self._taken.pop(relayed.node, None)
+        self._taken[relayed.node] = (relayed.incarnation, relayed.number)
+        if len(self._taken) > MAX_NODES:
+            del self._taken[next(iter(self._taken))]
+        if relayed.entity is None:
+            self._lose()
+            return
+        if self._hashes is None:
+            self._hashes = {site_hash(self._secret, key): key for key in self._grants}
+        key = self._hashes.get(relayed.entity)
+        if key in self._grants:
+            held = self._grants[key]
+            self._set(key, {name: since for name, since in held.items() if not relayed.holds_for(name)})
+
+    def _lose(self) -> None:
+        self._losses += bool(self._grants)
+        self._grants.clear()
+
+    def _set(self, key: str, held: Grants) -> None:
+        self._grants.pop(key, None)
+        if not held or len(held) > MAX_CLASSES:
+            return
+        if len(self._grants) >= MAX_ENTITIES:
+            self._refused += 1
+            return
+        self._grants[key] = held
+        if self._hashes is not None:
+            self._hashes[site_hash(self._secret, key)] = key
 
 
-def _read(body: bytes) -> Change | None:
+def has_taken(taken: Mapping[str, Taken], relayed: Relayed) -> bool:
+    """Whether what another node told of was taken already."""
+    incarnation, number = taken.get(relayed.node, ("", 0))
+    return incarnation == relayed.incarnation and number >= relayed.number
+
+
+def _read(body: bytes) -> Record | None:
     try:
-        return read_change(body)
+        return read_record(body)
     except (MalformedError, ValueError, RecursionError):
         return None
 

@@ -13,7 +13,7 @@ import msgspec
 from skerry_api.v1alpha1.syncpolicy import CONSENT
 from skerry_core.sync_policy.document import DataClassPolicy
 from skerry_edge.ingest.cloudevent import SPEC_VERSION
-from skerry_edge.ingest.consent import read_change
+from skerry_edge.ingest.consent import Relayed, read_record
 from skerry_edge.ingest.errors import MalformedError
 from skerry_edge.sync.outbound.change import hasher
 from skerry_edge.sync.outbound.path import Change, Tally
@@ -44,9 +44,11 @@ class ConsentRecords:
     def apply(self, body: bytes, tally: Tally) -> bytes | None:
         """What of a body may leave; None if it can't be read, so that nothing may."""
         try:
-            record, change = _decode(body), read_change(body)
+            record, change = _decode(body), read_record(body)
         except (MalformedError, *UNREADABLE):
             return None
+        if isinstance(change, Relayed):
+            return self._relayed(record, change, tally)
         classes = sorted(change.data_classes)
         subjects = {name: self._by_class[name](change.entity, tally) for name in classes if name in self._by_class}
         return _encode(
@@ -58,5 +60,19 @@ class ConsentRecords:
                 "subject": self._own(change.entity, tally),
                 **({} if record.time is None else {"time": record.time}),
                 "data": {"dataClasses": classes, **({"subjects": subjects} if subjects else {})},
+            }
+        )
+
+    def _relayed(self, record: _Record, relayed: Relayed, tally: Tally) -> bytes:
+        """What another node told of: the hub has that node's own record. After a loss, nobody's consent holds here."""
+        subject = {} if relayed.entity is None else {"subject": self._own(relayed.entity, tally)}
+        return _encode(
+            {
+                "specversion": SPEC_VERSION,
+                "id": self._own(record.id, tally),
+                "source": self._own(record.source, tally),
+                "type": relayed.type,
+                **subject,
+                "data": {"dataClasses": sorted(relayed.data_classes)},
             }
         )

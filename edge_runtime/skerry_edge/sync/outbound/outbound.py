@@ -67,7 +67,8 @@ class Outbound:
         salt = load_salt(folder / "salt", site_salt)
         self._hash_key = salt.key("hash")
         self._sampler = Sampler(salt.key("sampling"))
-        self._keeper = ConsentKeeper(folder / "consent.json", consent_log, registry)
+        self.relay_key = salt.key("relay")
+        self.consent = ConsentKeeper(folder / "consent.json", consent_log, self.relay_key, registry)
         self._policy = _Policy(ConsentRecords((), self._hash_key))
         self._samples = Samples(folder / "samples.json", registry)
         self._uptime = uptime
@@ -131,7 +132,7 @@ class Outbound:
 
     def consents(self, now: datetime) -> Consents:
         """Who consents now. Raises RetryError ConsentUnreadable."""
-        return self._keeper.current(now)
+        return self.consent.current(now)
 
     def rules(self, policy: DataClassPolicy) -> Rules:
         """A data class's rules, compiled."""
@@ -139,10 +140,10 @@ class Outbound:
 
     def held(self) -> dict[str, Place]:
         """By stream, up to where its log is no longer needed here; segments behind that must stay."""
-        return {CONSENT: self._keeper.held()}
+        return {CONSENT: self.consent.held()}
 
     def _passed(self, gate: Gate, batches: Sequence[ColumnBatch], now: datetime) -> Outcome:
-        consents = Consents() if gate.consent is None else self._keeper.current(now)
+        consents = Consents() if gate.consent is None else self.consent.current(now)
         return gate.passed(batches, consents, self._sampler, self._believed(now))
 
     def _spend(self, wanted: Wanted) -> None:

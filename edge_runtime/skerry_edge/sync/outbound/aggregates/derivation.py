@@ -10,8 +10,9 @@ from prometheus_client import CollectorRegistry, Counter
 from skerry_api.v1alpha1.syncpolicy import AGGREGATES, Consent
 from skerry_core.batch.contents import LogName, Row
 from skerry_core.sync_policy.document import Aggregate, DataClassPolicy, StreamPolicy, SyncPolicyDocument
+from skerry_edge.ingest.consent import entity_key
 from skerry_edge.sync.outbound.aggregates.windows import Told, Values, Window, close, fold
-from skerry_edge.sync.outbound.consent import Consents, entity_key
+from skerry_edge.sync.outbound.consent import Consents
 from skerry_edge.sync.outbound.deriving import Step
 from skerry_edge.sync.outbound.entity import entity_of
 from skerry_edge.sync.outbound.parts import without

@@ -24,8 +24,9 @@ from skerry_edge.events.follow import Place, Stretch
 from skerry_edge.events.log import StreamLog
 from skerry_edge.events.record import MAX_BODY, NewRecord
 from skerry_edge.events.settings import LogFullError
+from skerry_edge.ingest.consent import entity_key
 from skerry_edge.sync.outbound.age import microseconds
-from skerry_edge.sync.outbound.consent import Consents, entity_key
+from skerry_edge.sync.outbound.consent import Consents
 from skerry_edge.sync.outbound.derived import DerivedLog, id_of
 from skerry_edge.sync.outbound.entity import entity_of
 from skerry_edge.sync.outbound.outbound import Outbound
