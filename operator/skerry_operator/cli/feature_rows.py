@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from skerry_api.v1alpha1.fields import format_duration, parse_duration
 from skerry_core.errors import UserMustActError
+from skerry_core.labels.standing import MAX_AGE, Terms
 from skerry_operator.cli import store as store_options
 from skerry_operator.cli.feature_set_file import read_version
 
@@ -60,6 +62,12 @@ def build(
         Path | None,
         typer.Option(exists=True, metavar="PATH", help="Records of consent, where the history is Parquet files."),
     ] = None,
+    min_authority: Annotated[
+        int, typer.Option(min=0, max=9, help="Least authority of a label, as the Model's `analysis.labels` has it.")
+    ] = 0,
+    max_label_age: Annotated[
+        str, typer.Option(metavar="DURATION", help="How late a label may come, as the Model's `maxAge` has it.")
+    ] = format_duration(MAX_AGE),
     dask: Annotated[str, typer.Option(metavar="tcp://HOST:PORT", help="A Dask scheduler whose workers do it.")] = "",
     namespace: Annotated[
         str, typer.Option("--namespace", "-n", help="Namespace of a FeatureSet that names none.")
@@ -78,6 +86,10 @@ def build(
         raise typer.BadParameter("give either --rows or --predictions")
     if bool(consent) == no_consent_needed:
         raise typer.BadParameter("say which data classes must be granted (--consent CLASS), or --no-consent-needed")
+    try:
+        terms = Terms(max_age=parse_duration(max_label_age), min_authority=min_authority)
+    except ValueError as error:
+        raise typer.BadParameter(f"--max-label-age: {error}") from None
     document = read_version(features, namespace)
     try:
         # Arrow, DuckDB and Dask are extras: large, and nothing else here needs them.
@@ -103,6 +115,7 @@ def build(
         select=tuple(select or ()),
         full_names=full_feature_names,
         consent=frozenset(consent) if consent else None,
+        terms=terms,
     )
     begun = time.monotonic()
     with _workers(dask) as (do, at_once):

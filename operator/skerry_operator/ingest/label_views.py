@@ -1,16 +1,19 @@
 """Late feedback, joined to the predictions of the same site: the rule of `skerry_core.labels`, as SQL. Text only.
 
-A Model's own terms aren't in the lake: here a label of any authority counts, and is of use for training for 30 days.
+A Model's own terms aren't in the lake: unless they are given, a label of any authority counts, and is of use for
+training for 30 days.
 """
 
 from collections.abc import Mapping
 from datetime import timedelta
 
 from skerry_core.batch.flags import Flags
-from skerry_core.labels.standing import MAX_AGE, TOLERANCE_US
+from skerry_core.labels.standing import TOLERANCE_US, Terms
 
 LABELS, PREDICTIONS = "labels", "predictions"
 _NO_TIME = Flags.TIME_MISSING | Flags.TIME_SKEWED
+
+_ANY = Terms()
 
 Tables = Mapping[str, frozenset[str]]
 
@@ -35,7 +38,7 @@ def labels(tables: Tables) -> str | None:
         FROM stream_labels WHERE data_prediction IS NOT NULL AND ({truth}) IS NOT NULL"""  # noqa: S608 - of fixed names
 
 
-def labelled_predictions(tables: Tables) -> str | None:
+def labelled_predictions(tables: Tables, terms: Terms = _ANY) -> str | None:
     """Each prediction that labels tell of, with what they say together, its standing, and how wrong the models were."""
     if labels(tables) is None:
         return None
@@ -62,10 +65,11 @@ def labelled_predictions(tables: Tables) -> str | None:
         ), standing AS (
             SELECT *, CASE WHEN model IS NULL THEN 'UnknownPrediction'
                 WHEN opinions > 1 THEN 'Conflict'
+                WHEN authority < {terms.min_authority:d} THEN 'LowAuthority'
                 WHEN decided IS NULL OR len(decided) <> len(truth) THEN 'NotComparable'
                 WHEN NOT training THEN 'NoConsent'
                 WHEN age_us IS NULL THEN 'AgeUnknown'
-                WHEN age_us > {MAX_AGE // timedelta(microseconds=1)} THEN 'TooOld'
+                WHEN age_us > {terms.max_age // timedelta(microseconds=1)} THEN 'TooOld'
                 ELSE 'Eligible' END AS standing
             FROM aged
         )

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from skerry_core.features.definition import FeatureSetDocument
 from skerry_core.features.entity_key import entity_parts
 from skerry_core.features.plan import Plan, compile_set
 from skerry_core.features.vector import width
+from skerry_core.labels.standing import Terms
 from skerry_operator.training.bodies import body_plan
 from skerry_operator.training.consent import (
     Accounted,
@@ -58,7 +59,8 @@ Doers = Callable[[Sequence[Share]], Iterable[Vectors]]
 class Order:
     """What to build: features `select` (all, if empty) for the rows of a file, or for a model's predictions.
 
-    `consent` names data classes that all must be granted; None: nobody's consent is needed.
+    `consent` names data classes that all must be granted; None: nobody's consent is needed. `terms` are the Model's for
+    labels.
     """
 
     document: FeatureSetDocument
@@ -69,6 +71,7 @@ class Order:
     select: tuple[str, ...] = ()
     full_names: bool = False
     consent: frozenset[str] | None = None
+    terms: Terms = field(default_factory=Terms)
 
 
 @dataclass(frozen=True)
@@ -160,7 +163,7 @@ def _asked(order: Order, questions: Questions, digest: str, plan: Plan) -> _Aske
     if order.rows is None:
         longest = max(feature.size for feature in plan.features)
         found = read_predictions(questions, document, digest, longest, order.predictions, ends)
-        labels = labels_of(questions, found.table)
+        labels = labels_of(questions, found.table, order.terms)
         truths = [None if each is None else each.truth for each in labels]
         table = found.table.append_column(LABEL, pa.array(truths, pa.list_(pa.float64())))
         passed = {
@@ -171,7 +174,7 @@ def _asked(order: Order, questions: Questions, digest: str, plan: Plan) -> _Aske
         return _Asked(table, found.rows, ends, absent, consents, passed, labels)
     table = read_rows(order.rows, document)
     rows = entity_rows(table, document, sorted({(end.site, end.node) for end in ends}))
-    return _Asked(table, rows, ends, absent, consents, {}, labels_of(questions, table))
+    return _Asked(table, rows, ends, absent, consents, {}, labels_of(questions, table, order.terms))
 
 
 def _consents(questions: Questions, classes: frozenset[str]) -> Consents:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 
 from skerry_core.errors import UserMustActError
-from skerry_core.labels.standing import Standing
+from skerry_core.labels.standing import Standing, Terms
 from skerry_operator.ingest import label_views
 from skerry_operator.ingest.schema import stream_schema
 from skerry_operator.ingest.views import NO_EVENTS, table_name
@@ -42,8 +42,8 @@ class Labelled:
         return self.standing == Standing.ELIGIBLE
 
 
-def labels_of(questions: Questions, rows: pa.Table) -> list[Labelled | None]:
-    """What labels say of each row's prediction, None where there is no prediction or no label.
+def labels_of(questions: Questions, rows: pa.Table, terms: Terms) -> list[Labelled | None]:
+    """What labels say of each row's prediction, by the Model's terms; None where there is no prediction or no label.
 
     UserMustActError LabelsUnknown if rows name predictions and the history is one that never has labels.
     """
@@ -57,11 +57,11 @@ def labels_of(questions: Questions, rows: pa.Table) -> list[Labelled | None]:
         )
     ids = rows[PREDICTION_ID].cast(pa.string())
     schema = questions.schema(label_views.LABELS)
-    found = {} if schema is None else _labelled(questions, schema, ids)
+    found = {} if schema is None else _labelled(questions, schema, ids, terms)
     return [found.get(each) for each in ids.to_pylist()]
 
 
-def _labelled(questions: Questions, schema: pa.Schema, ids: pa.ChunkedArray) -> Mapping[str, Labelled]:
+def _labelled(questions: Questions, schema: pa.Schema, ids: pa.ChunkedArray, terms: Terms) -> Mapping[str, Labelled]:
     questions.give(_ASKED, pa.table({"id": ids}))
     questions.give(NO_EVENTS, stream_schema(()).empty_table())
     predictions = questions.schema(label_views.PREDICTIONS)
@@ -69,7 +69,7 @@ def _labelled(questions: Questions, schema: pa.Schema, ids: pa.ChunkedArray) -> 
     if predictions is not None:
         columns[label_views.PREDICTIONS] = frozenset(predictions.names)
     found: dict[str, Labelled] = {}
-    labels, merged = label_views.labels(columns), label_views.labelled_predictions(columns)
+    labels, merged = label_views.labels(columns), label_views.labelled_predictions(columns, terms)
     if labels is not None and merged is not None:
         questions.define(label_views.LABELS, labels)
         questions.define("labelled_predictions", merged)

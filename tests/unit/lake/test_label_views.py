@@ -10,11 +10,13 @@ from skerry_core.batch.contents import Batch, Row
 from skerry_core.evidence.window import MICROS
 from skerry_core.labels.feedback import label, merge_all
 from skerry_core.labels.standing import MAX_AGE, Predicted, Terms, age, error, standing
+from skerry_operator.ingest.label_views import labelled_predictions
+from skerry_operator.ingest.query import opened
 from tests.unit.lake.batches import START, SiteLog
 
 A, B = "sha256:a", "sha256:b"
 DAYS = int(MAX_AGE.total_seconds()) * MICROS
-AFTER = (-120 * MICROS, -MICROS, *[0, MICROS] * 4, DAYS, DAYS + MICROS)
+AFTER = (-120 * MICROS, -MICROS, *[0, MICROS] * 4, DAYS // 2 + MICROS, DAYS, DAYS + MICROS)
 MISSING, SKEWED, SUSPECT = 1, 2, 4
 
 
@@ -59,7 +61,7 @@ def told(views):
     }
 
 
-def by_the_rule(predictions, labels):
+def by_the_rule(predictions, labels, terms):
     found = {}
     for about, feedback in labels.items():
         together, predicted = merge_all(feedback), predictions.get(about)
@@ -73,7 +75,7 @@ def by_the_rule(predictions, labels):
         lapse = None if predicted is None else age(together, predicted)
         decided, beside = (None, None) if predicted is None else (predicted.decided, predicted.champion_decided)
         found[about] = (
-            standing(together, predicted, Terms()).value,
+            standing(together, predicted, terms).value,
             lapse,
             None if truth is None else list(truth),
             wrong(LabelError.MISMATCH, decided),
@@ -124,7 +126,13 @@ def test_the_view_is_the_rule(hub, ask, seed):
     upload(hub, SiteLog(node="node-3", stream="labels"), rows)
     hub.run()
     found = told(ask("SELECT * FROM labelled_predictions"))
-    assert found == by_the_rule(predictions, labels)
+    assert found == by_the_rule(predictions, labels, Terms())
+    asked = Terms(max_age=MAX_AGE / 2, min_authority=pick.choice([1, 2]))
+    with opened(hub.lake) as query:
+        tables = {name: frozenset(schema.names) for name, schema in query.schemas.items()}
+        rows = query.run(labelled_predictions(tables, asked)).read_all().to_pylist()
+    assert told(rows) == by_the_rule(predictions, labels, asked)
+    assert "LowAuthority" in {each["standing"] for each in rows}
     assert {standing for standing, *_ in found.values()} >= {"Eligible", "Conflict", "UnknownPrediction", "NoConsent"}
 
 

@@ -54,6 +54,31 @@ def test_a_prediction_whose_labels_are_of_no_use_is_no_row(world, served, said, 
     assert left_out == ({f"label{why}": 1} if why else {})
 
 
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        ((), ""),
+        (("--min-authority", "1"), ""),
+        (("--min-authority", "2"), "LowAuthority"),
+        (("--max-label-age", "168h"), ""),
+        (("--max-label-age", "1h"), "TooOld"),
+    ],
+)
+def test_the_model_s_own_terms_of_labels(world, served, options, why):
+    world.passes(2 * 3600)
+    world.label(served[0], 2, authority=1)
+    world.ship()
+    told, table = world.build(*MODEL, *options)
+    assert (served[0] in table["prediction_id"].to_pylist()) is (not why)
+    assert {name for name, count in told["rowsLeftOut"].items() if count} == ({f"label{why}"} if why else set())
+
+
+def test_an_age_that_is_none(world, served):
+    done = world.run(*MODEL, "--no-consent-needed", "--max-label-age", "a week")
+    assert done.exit_code == 2
+    assert "--max-label-age" in done.output
+
+
 def test_entity_rows_that_name_predictions_are_held_against_labels(world, served):
     unknown = served[0].rpartition("/")[0] + "/99"
     for about, values in ((served[0], (1, 2)), (unknown, (1,))):
