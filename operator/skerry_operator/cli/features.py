@@ -7,13 +7,21 @@ from typing import Annotated, Any
 
 import typer
 
+from skerry_api.v1alpha1.condition import ConditionStatus
+from skerry_api.v1alpha1.syncpolicy import SyncPolicy
 from skerry_core import digest as digests
 from skerry_core.canonical import canonical_json
 from skerry_core.durable import write_file
 from skerry_core.errors import UserMustActError
 from skerry_core.features.definition import FeatureSetDocument
+from skerry_core.features.fed import source_of
+from skerry_core.sync_policy.document import SyncPolicyDocument
 from skerry_operator.cli.feature_rows import build
 from skerry_operator.cli.feature_set_file import read_version, read_versions
+from skerry_operator.cli.kind_file import read_kind
+from skerry_operator.hub.fed import stream_declared
+from skerry_operator.hub.sync_policy.check import publishable as check_policy
+from skerry_operator.hub.sync_policy.resolve import document_of, effective_policy
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 
@@ -57,10 +65,17 @@ def check(
     ],
     *,
     namespace: Namespace = "",
+    sync_policy: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--sync-policy", exists=True, dir_okay=False, help="SyncPolicies' YAML: one must declare each set's stream."
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Tell what is wrong with FeatureSets; exit code 1 if something is."""
-    results = [result for file in files for result in _check(file, namespace)]
+    policies = [policy for file in sync_policy or () for policy in _policies(file)] if sync_policy else None
+    results = [result for file in files for result in _check(file, namespace, policies)]
     for result in results:
         typer.echo(json.dumps(result) if as_json else _line(result))
     if any("error" in result for result in results):
@@ -70,9 +85,25 @@ def check(
 app.command("build")(build)
 
 
-def _check(file: Path, namespace: str) -> Iterator[dict[str, Any]]:
+def _policies(file: Path) -> Iterator[tuple[str, SyncPolicyDocument]]:
+    for policy in read_kind(file, SyncPolicy):
+        effective = effective_policy(policy.spec)
+        check_policy(effective)
+        yield policy.metadata.name, document_of(effective)
+
+
+def _check(
+    file: Path, namespace: str, policies: list[tuple[str, SyncPolicyDocument]] | None
+) -> Iterator[dict[str, Any]]:
+    """One result for each set; without policies nobody asks whether its stream is declared."""
     try:
         for document in read_versions(file, namespace):
+            source = source_of(document)
+            declared = None if policies is None else stream_declared(source, policies)
+            if declared is not None and declared.status is ConditionStatus.FALSE:
+                told = {"reason": declared.reason, "error": f"{source.name}: {declared.message}"}
+                yield {"file": str(file), **_named(document), **told}
+                continue
             found = digests.of_bytes(canonical_json(document))
             yield {"file": str(file), **_named(document), "digest": found, "features": len(document.features)}
     except UserMustActError as error:

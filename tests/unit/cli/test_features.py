@@ -61,6 +61,32 @@ def test_check_says_what_is_fine_and_what_is_not(run, file, tmp_path):
     assert run("features", "check", file).exit_code == 0
 
 
+def policy(path, *streams):
+    told = {"apiVersion": "skerry.dev/v1alpha1", "kind": "SyncPolicy", "metadata": {"name": "floor"}}
+    path.write_text(yaml.safe_dump(told | {"spec": {"streams": list(streams)}}))
+    return path
+
+
+def test_check_says_where_no_event_would_count(run, file, tmp_path):
+    of_devices = write(tmp_path / "b.yaml", spec(fields=[{"name": "rms", "path": "device.rms", "type": "Float64"}]))
+    other = policy(tmp_path / "other.yaml", {"name": "other", "tier": "Bulk"})
+    declared = policy(tmp_path / "declared.yaml", {"name": "vibration", "tier": "Bulk"})
+
+    def told(*options):
+        answer = run("features", "check", file, of_devices, "--json", *options)
+        found = [json.loads(line).get("reason") for line in answer.stdout.splitlines()]
+        assert answer.exit_code == any(found)
+        return found
+
+    assert told() == [None, None]
+    assert told("--sync-policy", other) == ["StreamNotDeclared"] * 2
+    assert told("--sync-policy", other, "--sync-policy", declared) == [None, "DevicePathMissing"]
+    assert "f/presses 1.0.0: no SyncPolicy declares" in run("features", "check", file, "--sync-policy", other).stdout
+    bad = policy(tmp_path / "bad.yaml", {"name": "other", "tier": "Bulk", "devicePth": "subject"})
+    answer = run("features", "check", file, "--sync-policy", bad)
+    assert (answer.exit_code, "unknown fields: spec.streams.0.devicePth" in answer.stderr) == (1, True)
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
