@@ -13,7 +13,6 @@ from skerry_edge.features.course import Course
 from skerry_edge.features.note import VersionNote
 from skerry_edge.features.ports import Store, StoreDamagedError, Withdrawals
 from skerry_edge.features.snapshots import Snapshot
-from skerry_edge.features.sought import Sought
 
 SEEK_SECONDS = 900.0
 """For so long a new version seeks a snapshot, anew after a restart; then its own events have to do."""
@@ -30,22 +29,17 @@ class Adopter:
         folder: Path | None,
         clock: Clock,
         withdrawals: Withdrawals,
-        data_class: Callable[[str], str | None],
-        tell: Callable[[Mapping[str, Sought]], None],
+        tell: Callable[[Mapping[str, int]], None],
     ) -> None:
-        """`data_class` gives a stream's, empty if it has none, None if the policy doesn't know the stream.
-
-        `tell` makes known what is sought, and may raise OSError.
-        """
+        """`tell` makes known what is sought, and may raise OSError."""
         self._store = store
         self._folder = folder
         self._clock = clock
         self._withdrawals = withdrawals
-        self._data_class = data_class
         self._tell = tell
         self._until: dict[str, float] = {}
         self._refused: set[str] = set()
-        self._told: Mapping[str, Sought] | None = None
+        self._told: Mapping[str, int] | None = None
 
     def look(self, courses: Iterable[Course], now: float) -> list[tuple[Course, Snapshot]]:
         """What may be taken over now; tell what is sought, and give up what was for too long (`now` is steady)."""
@@ -53,21 +47,14 @@ class Adopter:
         for course in courses:
             if not course.seeks:
                 continue
-            digest, stream = course.version.digest, course.version.engine.document.stream
+            digest = course.version.digest
             if now >= self._until.setdefault(digest, now + SEEK_SECONDS):
                 course.give_up()
                 continue
-            sought[digest] = Sought(stream, course.begun)
-            # Whoever could withdraw consent says so to the node that took the events in, and to no other.
-            if self._data_class(stream) == "":
-                found += [(course, snapshot) for snapshot in self._fetched(digest)[:1]]
+            sought[digest] = course.begun
+            found += [(course, snapshot) for snapshot in self._fetched(digest)[:1]]
         self._tell_sought(sought)
         return found
-
-    def disowned(self, course: Course) -> bool:
-        """Whether what a version took over has to go: its stream has got a data class since."""
-        adopted = course.version.adopted
-        return adopted is not None and bool(self._data_class(course.version.engine.document.stream))
 
     def adopt(self, course: Course, snapshot: Snapshot, note: VersionNote) -> VersionNote | None:
         """Add a snapshot to what the store keeps of a version, with `note`; the note afterwards, None if it can't be.
@@ -79,6 +66,9 @@ class Adopter:
             after = self._added(course, snapshot, note)
         except StoreDamagedError:
             raise
+        except OSError as error:
+            _log.warning("another node's snapshot of features can't be taken over now", file=name, error=str(error))
+            return None
         except Exception as error:  # noqa: BLE001 - whatever another node's bytes do must not stop this one
             self._refused.add(name)
             _log.warning("another node's snapshot of features not taken over", file=name, error=str(error)[:200])
@@ -90,14 +80,16 @@ class Adopter:
         digest, engine, now = course.version.digest, course.version.engine, self._clock.read().wall
         snapshot.verify(note.document)
         found = snapshot.note()
+        # All that this node ever heard of: what was withdrawn since the snapshot was made may have come before it.
+        _, _, withdrawn = self._withdrawals(engine.document.stream, "", Place())
         why = unfit(found, note.document, course.begun, course.epochs, now)
-        data_class, _, subjects = self._withdrawals(engine.document.stream, "", Place())
-        if data_class or subjects:
-            why = why or "consent for the stream's events can be withdrawn"
+        if not why and withdrawn and not engine.by_subject:
+            why = "consent was withdrawn, and it doesn't tell whose events it holds"
         if why:
             raise ValueError(why)
         after = adopting(note, found, f"sha256:{snapshot.path.name.partition('.')[2]}")
-        self._store.load(digest, after, lambda: foreign(engine, snapshot.entities()), merging(engine, now))
+        entities = lambda: foreign(engine, snapshot.entities(), withdrawn)  # noqa: E731
+        self._store.load(digest, after, entities, merging(engine, now))
         return after
 
     def _fetched(self, digest: str) -> list[Snapshot]:
@@ -109,7 +101,7 @@ class Adopter:
             return []
         return [Snapshot(path, 0.0) for path in paths if path.name not in self._refused]
 
-    def _tell_sought(self, sought: Mapping[str, Sought]) -> None:
+    def _tell_sought(self, sought: Mapping[str, int]) -> None:
         if sought == self._told:
             return
         try:

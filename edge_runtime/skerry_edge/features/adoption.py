@@ -12,7 +12,7 @@ from datetime import timedelta
 from msgspec import structs
 
 from skerry_edge.features.note import NO_ANCHOR, Adopted, EntityRecord, VersionNote
-from skerry_edge.features.ports import Engine
+from skerry_edge.features.ports import Engine, Subjects
 from skerry_edge.features.snapshots import EXPIRES, Entities
 
 OLDER = timedelta(hours=1)
@@ -43,14 +43,22 @@ def unfit(found: VersionNote, document: bytes, begun: int, own: frozenset[str], 
 
 
 def adopting(note: VersionNote, found: VersionNote, digest: str) -> VersionNote:
-    """A version's note once it has taken over the snapshot with this digest: its own position stays as it is."""
+    """A version's note once it has taken over the snapshot with this digest.
+
+    Its own position stays as it is, and so does how far it has gone by withdrawals of consent.
+    """
     adopted = Adopted(found.made_by, digest, found.made, tuple(sorted(found.epochs)))
     return structs.replace(note, seeks=False, adopted=adopted)
 
 
-def foreign(engine: Engine, entities: Entities) -> Iterator[tuple[bytes, EntityRecord]]:
-    """Another node's records as they are kept here: its uptimes say nothing here. ValueError for what is no state."""
+def foreign(engine: Engine, entities: Entities, withdrawn: Subjects) -> Iterator[tuple[bytes, EntityRecord]]:
+    """Another node's records as they are kept here, but for those whose consent was withdrawn.
+
+    Its uptimes say nothing here. ValueError for what is no state.
+    """
     for key, record in entities:
+        if withdrawn and engine.may_be_of(key, withdrawn):
+            continue
         engine.decode(record.state)
         yield key, replace(record, anchor=NO_ANCHOR, boot=_ANOTHER_BOOT)
 

@@ -120,21 +120,14 @@ class Course:
         count = self.version.purge(subjects) if subjects else 0
         # Dead letters on their way may hold what was redacted.
         self._letters = [] if subjects else self._letters
-        if subjects and not self.version.engine.by_subject and self._position:
-            self._begin_again()
+        if subjects and not self.version.engine.by_subject:
+            self.version.adopted = None
+            if self._position:
+                self._position, self._target, self._followed, self.warm = {}, None, None, False
+                self._feed.restart()
         if count:
             _log.info("consent withdrawn, features are gone", digest=self.version.digest, entities=count)
         return bool(subjects)
-
-    def disown(self) -> None:
-        """Forget what another node's snapshot brought: all of it goes, and is computed from the logs here alone."""
-        self.version.disown()
-        self._begin_again()
-        self._changed = True
-
-    def _begin_again(self) -> None:
-        self._position, self._target, self._followed, self.warm = {}, None, None, False
-        self._feed.restart()
 
     def change(self, letters_end: Place) -> Change:
         """What is to be committed now; `letters_end` is where the dead-letter log ends."""

@@ -25,7 +25,6 @@ from skerry_edge.features.note import EntityRecord, VersionNote
 from skerry_edge.features.ports import Engine, Store, StoreDamagedError, StoreFullError, Withdrawals
 from skerry_edge.features.snapshots import Snapshots
 from skerry_edge.features.snapshotter import Snapshotter
-from skerry_edge.features.sought import Sought
 from skerry_edge.features.version import Version
 
 COMMIT_SECONDS = 1.0
@@ -66,8 +65,7 @@ class Sources:
     """Where the materializer gets things: `compiled` makes an engine of a document's bytes, `document` finds those.
 
     Both raise SkerryError. `logs` has the streams' folders; `boot` is the hash of this boot; `withdrawals` says whose
-    events were redacted. `neighbours` is where sync puts other nodes' snapshots, `node` this one's name, and
-    `data_class` gives a stream's (empty: it has none; None: nobody knows).
+    events were redacted. `neighbours` is where sync puts other nodes' snapshots, and `node` this one's name.
     """
 
     logs: Path
@@ -78,7 +76,6 @@ class Sources:
     withdrawals: Withdrawals = lambda _, data_class, done: (data_class, done, frozenset())
     node: str = ""
     neighbours: Path | None = None
-    data_class: Callable[[str], str | None] = lambda _: None
 
 
 class Materializer:
@@ -94,7 +91,7 @@ class Materializer:
         *,
         snapshots: Snapshots,
         tell: Callable[[Mapping[str, Needed]], None] = lambda _: None,
-        tell_sought: Callable[[Mapping[str, Sought]], None] = lambda _: None,
+        tell_sought: Callable[[Mapping[str, int]], None] = lambda _: None,
     ) -> None:
         """Take up what is kept. Raises OSError, StoreDamagedError.
 
@@ -114,7 +111,7 @@ class Materializer:
         self._scrub_at = steady()
         self._again: dict[str, float] = {}
         self._snapshotter = Snapshotter(store, snapshots, sources.node)
-        self._adopter = Adopter(store, sources.neighbours, clock, sources.withdrawals, sources.data_class, tell_sought)
+        self._adopter = Adopter(store, sources.neighbours, clock, sources.withdrawals, tell_sought)
         self._snapshot_at = self._due + FIRST_SNAPSHOT_SECONDS
         self._told: tuple[frozenset[str], Mapping[str, Needed]] | None = None
         for digest, note in store.notes().items():
@@ -253,11 +250,11 @@ class Materializer:
 
     def _withdraw(self, now: float) -> None:
         """Forget whose consent was withdrawn, on the disk as well."""
-        gone = [course for course in self._courses.values() if self._disown(course)]
         try:
-            gone += [course for course in self._courses.values() if course.withdraw(self._sources.withdrawals)]
+            gone = [course for course in self._courses.values() if course.withdraw(self._sources.withdrawals)]
         except OSError as error:
             _log.warning("withdrawals of consent can't be followed now", error=str(error))
+            return
         if gone:
             self._store.note_purge()
             self._told = None
@@ -272,14 +269,6 @@ class Materializer:
             self._store.scrub()
         except (OSError, StoreFullError) as error:
             _log.warning("what was withdrawn can't be wiped from the disk yet", error=str(error))
-
-    def _disown(self, course: Course) -> bool:
-        """Forget what another node's snapshot brought, if that may not be here any more; whether it did."""
-        if not self._adopter.disowned(course):
-            return False
-        _log.info("what another node's snapshot brought is gone", digest=course.version.digest)
-        course.disown()
-        return True
 
     def _adopt(self, now: float) -> None:
         """Take over other nodes' snapshots that were fetched, into what was committed."""

@@ -14,19 +14,12 @@ _MAX_BYTES = 1 << 20
 _log = structlog.get_logger(__name__)
 
 
-class Sought(msgspec.Struct, frozen=True):
-    """The version's stream, and when this node began to compute it (µs since 1970)."""
-
-    stream: str
-    begun: int
-
-
-def write_sought(folder: Path, versions: Mapping[str, Sought]) -> None:
-    """Write the note durably, by digest. Raises OSError."""
+def write_sought(folder: Path, versions: Mapping[str, int]) -> None:
+    """Write the note durably: by digest, when this node began to compute it (µs since 1970). Raises OSError."""
     write_file(folder / NAME, msgspec.json.encode(dict(versions)))
 
 
-def read_sought(folder: Path) -> Mapping[str, Sought]:
+def read_sought(folder: Path) -> Mapping[str, int]:
     """The note as it is now; nothing if it can't be understood."""
     try:
         with (folder / NAME).open("rb") as file:
@@ -38,4 +31,4 @@ def read_sought(folder: Path) -> Mapping[str, Sought]:
         return {}
 
 
-_decode = msgspec.json.Decoder(dict[str, Sought]).decode
+_decode = msgspec.json.Decoder(dict[str, int]).decode

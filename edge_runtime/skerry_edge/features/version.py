@@ -178,13 +178,6 @@ class Version:
         self.counts.purged += len(names)
         return len(names)
 
-    def disown(self) -> None:
-        """Forget all entities, of which nobody can tell what of them another node's snapshot brought."""
-        with self._lock:
-            for name in list(self._sizes):
-                self._forget(name)
-            self.adopted = None
-
     def pending(self) -> dict[bytes, EntityRecord | None]:
         """What a commit is to write; within max_bytes afterwards."""
         records = {name: self._encoded(live) for name, live in self._dirty.items()}

@@ -66,10 +66,6 @@ def make_features(
         log = logs.open(StreamSettings(DEAD_LETTER, letters.tier.rank, letters.max_age, letters.max_bytes))
         return LetterBox(logs.directory(DEAD_LETTER), log, lambda: time.time_ns() // 1000)
 
-    def data_class(stream: str) -> str | None:
-        found = policy().stream(stream)
-        return None if found is None else found.data_class or ""
-
     sources = Sources(
         logs=logs.directory(DEAD_LETTER).parent,
         boot=boot_hash(boot),
@@ -79,7 +75,6 @@ def make_features(
         withdrawals=Withdrawals(state / "consent.json", logs.directory(CONSENT), store.inbox).since,
         node=config.node,
         neighbours=config.store / "neighbours",
-        data_class=data_class,
     )
     return Features(state / "features", sources, box, clock, feeding=Feeding(policy))
 

@@ -148,11 +148,10 @@ class Sync:
             ["outcome"],
             registry=registry,
         )
-        self._offers = Offers(layout.features, snapshots, self._in_force, self._traffic, transfers)
+        self._offers = Offers(layout.features, snapshots, self._traffic, transfers)
         neighbours = Neighbours(
             layout,
             self._api,
-            self._in_force,
             self._traffic,
             transfers,
             site=settings.site,

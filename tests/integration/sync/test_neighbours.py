@@ -22,11 +22,9 @@ from skerry_edge.sync.neighbours import fetching
 from tests.integration.sync.kube import NODES
 from tests.integration.sync.node import Node
 from tests.unit.features.sets import document, feature
-from tests.unit.ingest.worlds import policy, stream_policy
 
 DOCUMENT = canonical_json(document([feature("count", "Count", None, ttl="3h"), feature("sum", "Sum", ttl="3h")]))
 DIGEST = digests.of_bytes(DOCUMENT)
-POLICY = canonical_json(policy(stream_policy("vibration")).to_wire())
 MICROS = 1_000_000
 
 
@@ -39,7 +37,6 @@ class Machine:
         sync, state = self.node.root / "sync", self.node.root / "inference"
         sync.mkdir()
         (sync / "salt").write_bytes(salt)
-        (sync / "policy.json").write_bytes(digests.of_bytes(POLICY).encode() + b"\n" + POLICY)
         self.logs = EventLogs(state / "log", Owner("site-a", name, "boot"))
         self.stream = self.logs.open(StreamSettings("vibration", 1, timedelta(days=30), 1 << 30))
         self.sources = Sources(
@@ -50,7 +47,6 @@ class Machine:
             compiled,
             node=name,
             neighbours=self.node.root / "store" / "neighbours",
-            data_class=lambda _: "",
         )
         self.features = None
 

@@ -86,7 +86,7 @@ class Machine:
         self.path, self.name, self.node, self.steady = path, name, clock, 0.0
         self.neighbours = path / "neighbours"
         self.neighbours.mkdir(parents=True)
-        self.data_class, self.sought, self.withdrawn = "", None, frozenset()
+        self.sought = None
         owner = Owner("site-a", name, f"boot of {name}")
         self.logs = EventLogs(path / "log", owner, segment_bytes=4000, wall=lambda: self.node.wall * 1000)
         self.stream = self.logs.open(StreamSettings("vibration", 1, timedelta(days=30), 1 << 30))
@@ -99,10 +99,8 @@ class Machine:
             lambda: Needs(frozenset([DIGEST]), certain=True),
             lambda _: DOCUMENT,
             compiled,
-            lambda _, data_class, done: (data_class, done, self.withdrawn),
-            self.name,
-            self.neighbours,
-            lambda _: self.data_class,
+            node=self.name,
+            neighbours=self.neighbours,
         )
         tell = lambda versions: setattr(self, "sought", set(versions))  # noqa: E731
         snapshots = Snapshots(self.path / "features" / "snapshots")
@@ -301,9 +299,6 @@ def no_room(new, _):
         (old_log, False),
         (freed_log, False),
         (log_aside, False),
-        (lambda new, _: setattr(new, "data_class", "operators"), True),
-        (lambda new, _: setattr(new, "data_class", None), True),
-        (lambda new, _: setattr(new, "withdrawn", frozenset(["p1"])), True),
         (lambda new, _: new.node.passes(EXPIRES.total_seconds()), True),
         (lambda new, path: rewritten(new, path, begun=new.node.wall), True),
         (lambda new, path: rewritten(new, path, made=new.node.wall + HOUR), True),
@@ -317,9 +312,6 @@ def no_room(new, _):
         "its log is old",
         "its log was freed",
         "a log was set aside",
-        "the stream has a data class",
-        "nobody knows the stream",
-        "consent was withdrawn",
         "it expired",
         "it is of no older node",
         "it is of the future",
@@ -353,22 +345,6 @@ def test_nothing_is_sought_for_ever_nor_by_who_has_state(old, monkeypatch):
     old.kill()
     old.follow()
     assert (old.sought, old.adopted) == (set(), None)
-
-
-def test_a_stream_that_gets_a_data_class_loses_what_was_taken_over(old, new, monkeypatch):
-    give(old.snapshot(monkeypatch), new)
-    new.start()
-    new.add(("p1", 8.0))
-    new.follow()
-    assert new.values("p1")["count"] == 3.0
-    assert new.snapshot(monkeypatch)
-    new.data_class = "operators"
-    new.follow()
-    assert (new.adopted, new.values("p1"), new.values("p2")) == (None, value(1, 8, 8), {})
-    assert not list((new.path / "features" / "snapshots").iterdir())
-    new.kill()
-    new.follow()
-    assert (new.adopted, new.values("p1")) == (None, value(1, 8, 8))
 
 
 @settings(max_examples=15, deadline=None)

@@ -50,6 +50,8 @@ class Site:
             Withdrawals(
                 self.root / "consent.json", self.root / "log" / "consent", self.root / "withdrawals.json"
             ).since,
+            node=self.root.name,
+            neighbours=self.root / "neighbours",
         )
         snapshots = Snapshots(self.root / "features" / "snapshots")
         return Materializer(self.store, sources, None, self.node.clock, lambda: self.steady, snapshots=snapshots)

@@ -8,22 +8,19 @@ import pytest
 from skerry_api.v1alpha1.runtimenode import FeatureSnapshot, RuntimeNodeStatus
 from skerry_edge.features.adoption import AHEAD, OLDER
 from skerry_edge.features.snapshots import EXPIRES
-from skerry_edge.features.sought import Sought
 from skerry_edge.sync.neighbours.choice import Source, candidates, sources
 from skerry_edge.sync.neighbours.offers import MAX_BYTES, Head, offered
-from tests.unit.ingest.worlds import policy, stream_policy
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 VERSION, OTHER = ("sha256:" + digit * 64 for digit in "ab")
-POLICY = policy(stream_policy("vibration"), stream_policy("vitals", data_class="health"), classes=("health",))
 
 
 def micros(at):
     return (at - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
 
 
-HEAD = Head("a" * 64, "1" * 64, 100, "vibration", micros(NOW - 5 * HOUR), micros(NOW - HOUR))
+HEAD = Head("a" * 64, "1" * 64, 100, micros(NOW - 5 * HOUR), micros(NOW - HOUR))
 NEWER = replace(HEAD, content="2" * 64, made=micros(NOW - HOUR / 2))
 
 
@@ -35,8 +32,6 @@ NEWER = replace(HEAD, content="2" * 64, made=micros(NOW - HOUR / 2))
         ([HEAD, NEWER], "2"),
         ([NEWER, HEAD], "2"),
         ([HEAD, replace(NEWER, version="b" * 64)], "12"),
-        ([replace(HEAD, stream="vitals")], ""),
-        ([replace(HEAD, stream="unknown")], ""),
         ([replace(HEAD, size=MAX_BYTES)], "1"),
         ([replace(HEAD, size=MAX_BYTES + 1)], ""),
         ([replace(HEAD, made=0)], ""),
@@ -45,11 +40,11 @@ NEWER = replace(HEAD, content="2" * 64, made=micros(NOW - HOUR / 2))
     ],
 )
 def test_what_is_offered(heads, digits):
-    assert "".join(each.digest[-1] for each in offered(heads, POLICY, NOW)) == digits
+    assert "".join(each.digest[-1] for each in offered(heads, NOW)) == digits
 
 
 def test_an_offer_says_all():
-    (offer,) = offered([HEAD], POLICY, NOW)
+    (offer,) = offered([HEAD], NOW)
     assert offer == FeatureSnapshot(
         feature_set=VERSION,
         digest="sha256:" + "1" * 64,
@@ -60,7 +55,7 @@ def test_an_offer_says_all():
     )
 
 
-SNAPSHOT = offered([HEAD], POLICY, NOW)[0]
+SNAPSHOT = offered([HEAD], NOW)[0]
 
 
 def written(name, snapshots=(SNAPSHOT,), **fields):
@@ -103,11 +98,11 @@ def changed(**fields):
     ],
 )
 def test_whose_would_do(source, fits):
-    assert candidates(VERSION, Sought("vibration", micros(NOW)), [source], NOW) == ((source,) if fits else ())
+    assert candidates(VERSION, micros(NOW), [source], NOW) == ((source,) if fits else ())
 
 
 def test_who_holds_most_goes_first():
     small, large = changed(size=10), changed(size=20)
     newer = changed(size=20, made_at=NOW)
-    found = candidates(VERSION, Sought("vibration", micros(NOW)), [small, large, newer], NOW)
+    found = candidates(VERSION, micros(NOW), [small, large, newer], NOW)
     assert found == (newer, large, small)

@@ -9,7 +9,6 @@ from pydantic import ValidationError
 
 from skerry_api.v1alpha1.runtimenode import FeatureSnapshot, RuntimeNodeStatus
 from skerry_edge.features.adoption import AHEAD, OLDER
-from skerry_edge.features.sought import Sought
 from skerry_edge.sync.neighbours.offers import MAX_BYTES, time_of
 
 
@@ -38,12 +37,13 @@ def sources(objects: Iterable[dict[str, Any]], site: str, own: str) -> tuple[Sou
     return tuple(found)
 
 
-def candidates(version: str, sought: Sought, offers: Iterable[Source], now: datetime) -> tuple[Source, ...]:
-    """Those that would do for a version, the one that holds most first: each node's newest is at most an hour old.
+def candidates(version: str, begun: int, offers: Iterable[Source], now: datetime) -> tuple[Source, ...]:
+    """Those that would do for a version that was `begun` then (µs), the one that holds most first.
 
+    Each node's newest is at most an hour old, so how fresh they are tells less than how much they hold.
     Whoever takes one over (`skerry_edge.features.adoption`) holds the file itself against the same rules.
     """
-    begun = time_of(sought.begun)
+    latest = time_of(begun) - OLDER
     fit = [
         source
         for source in offers
@@ -51,7 +51,7 @@ def candidates(version: str, sought: Sought, offers: Iterable[Source], now: date
         and source.snapshot.size <= MAX_BYTES
         and source.snapshot.made_at <= now + AHEAD
         and source.snapshot.expires_at > now
-        and source.snapshot.begun_at <= begun - OLDER
+        and source.snapshot.begun_at <= latest
     ]
     return tuple(
         sorted(fit, key=lambda source: (-source.snapshot.size, -source.snapshot.made_at.timestamp(), source.node))

@@ -4,7 +4,7 @@ import hashlib
 import shutil
 import time
 from collections import Counter as Count
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 
 import structlog
@@ -15,12 +15,11 @@ from urllib3.exceptions import HTTPError
 from skerry_core import digest as digests
 from skerry_core.durable import remove_file, write_chunks
 from skerry_core.store.metered import MeteredPool
-from skerry_core.sync_policy.document import SyncPolicyDocument
-from skerry_edge.features.sought import Sought, read_sought
+from skerry_edge.features.sought import read_sought
 from skerry_edge.sync.layout import Layout
 from skerry_edge.sync.local_api import LocalApi
 from skerry_edge.sync.neighbours.choice import Source, candidates, sources
-from skerry_edge.sync.neighbours.offers import MAX_SECONDS, file_name, shareable
+from skerry_edge.sync.neighbours.offers import MAX_SECONDS, file_name
 from skerry_edge.sync.neighbours.sealed import sealed_size, unseal
 from skerry_edge.sync.traffic import LOCAL, NEIGHBOURS, Traffic
 
@@ -44,7 +43,6 @@ class Neighbours:
         self,
         layout: Layout,
         api: LocalApi,
-        policy: Callable[[], SyncPolicyDocument],
         traffic: Traffic,
         outcomes: Counter,
         *,
@@ -55,7 +53,6 @@ class Neighbours:
         """`key` is the site's for snapshots; `outcomes` counts transfers."""
         self._layout = layout
         self._api = api
-        self._policy = policy
         self._traffic = traffic
         self._outcomes = outcomes
         self._site = site
@@ -70,19 +67,15 @@ class Neighbours:
         """Remove what nobody seeks any more, fetch what somebody does. Raises SkerryError, OSError."""
         sought = read_sought(self._layout.features)
         here = self._swept(sought)
-        wanted = {
-            version: what
-            for version, what in sought.items()
-            if version not in here and shareable(self._policy(), what.stream)
-        }
+        wanted = {version: begun for version, begun in sought.items() if version not in here}
         if wanted:
             with self._traffic.exchange(LOCAL):
                 offers = sources(self._api.nodes(), self._site, self._node)
-            for version, what in wanted.items():
-                self._fetch(candidates(version, what, offers, datetime.now(UTC)))
+            for version, begun in wanted.items():
+                self._fetch(candidates(version, begun, offers, datetime.now(UTC)))
         return PERIOD
 
-    def _swept(self, sought: Mapping[str, Sought]) -> frozenset[str]:
+    def _swept(self, sought: Mapping[str, int]) -> frozenset[str]:
         """Versions of which a file is there, waiting for inference."""
         folder, here = self._layout.neighbours, set()
         for path in folder.glob("[0-9a-f]*.*") if folder.is_dir() else ():

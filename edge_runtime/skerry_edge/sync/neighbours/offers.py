@@ -1,16 +1,14 @@
 """Which of its own snapshots of features a node offers to the site's other nodes, and how one leaves it."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import msgspec
 from prometheus_client import Counter
 
 from skerry_api.v1alpha1.runtimenode import FeatureSnapshot
-from skerry_core.sync_policy.document import SyncPolicyDocument
 from skerry_edge.features.snapshots import EXPIRES, Snapshot
 from skerry_edge.sync.neighbours.sealed import CHUNK, seal, sealed_size
 from skerry_edge.sync.traffic import NEIGHBOURS, Traffic
@@ -27,39 +25,20 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True)
 class Head:
-    """What a file says of itself: digests of version and bytes (hex), its stream, and µs since 1970."""
+    """What a file says of itself: digests of version and bytes (hex), and µs since 1970."""
 
     version: str
     content: str
     size: int
-    stream: str
     begun: int
     made: int
 
 
-class _Document(msgspec.Struct):
-    stream: str
-
-
-_document = msgspec.json.Decoder(_Document).decode
-
-
-def shareable(policy: SyncPolicyDocument, stream: str) -> bool:
-    """Whether features of a stream may go to another node.
-
-    Consent is withdrawn at the node that took the events in, and nodes don't tell each other: so nothing goes of a
-    stream with a data class, nor of one that the policy doesn't know.
-    """
-    found = policy.stream(stream)
-    return found is not None and found.data_class is None
-
-
-def offered(heads: Iterable[Head], policy: SyncPolicyDocument, now: datetime) -> tuple[FeatureSnapshot, ...]:
+def offered(heads: Iterable[Head], now: datetime) -> tuple[FeatureSnapshot, ...]:
     """The newest snapshot of each version that others may have. Pure."""
     newest: dict[str, Head] = {}
     for head in sorted(heads, key=lambda head: head.made):
-        fits = head.made and head.size <= MAX_BYTES and time_of(head.made) + EXPIRES > now
-        if fits and shareable(policy, head.stream):
+        if head.made and head.size <= MAX_BYTES and time_of(head.made) + EXPIRES > now:
             newest[head.version] = head
     return tuple(
         FeatureSnapshot(
@@ -77,13 +56,10 @@ def offered(heads: Iterable[Head], policy: SyncPolicyDocument, now: datetime) ->
 class Offers:
     """Reads inference's folder, and writes nothing there. Safe to use from several threads."""
 
-    def __init__(
-        self, features: Path, key: bytes, policy: Callable[[], SyncPolicyDocument], traffic: Traffic, served: Counter
-    ) -> None:
+    def __init__(self, features: Path, key: bytes, traffic: Traffic, served: Counter) -> None:
         """`features` is the feature store's folder, `key` the site's for snapshots; `served` counts by outcome."""
         self._folder = features / FOLDER
         self._key = key
-        self._policy = policy
         self._traffic = traffic
         self._served = served
         self._heads: dict[str, Head | None] = {}
@@ -96,7 +72,7 @@ class Offers:
             return ()
         known = self._heads
         self._heads = {name: known[name] if name in known else _head(path) for name, path in names.items()}
-        return offered((head for head in self._heads.values() if head is not None), self._policy(), now)
+        return offered((head for head in self._heads.values() if head is not None), now)
 
     def sealed(self, name: str) -> tuple[int, Iterator[bytes]] | None:
         """An offered file as it goes to another node: how many bytes, and these; None if there is none of the name.
@@ -131,7 +107,7 @@ def _head(path: Path) -> Head | None:
     try:
         size = path.stat().st_size
         note = Snapshot(path, 0.0).note()
-        return Head(version, content, size, _document(note.document).stream, note.begun, note.made)
+        return Head(version, content, size, note.begun, note.made)
     except (OSError, ValueError):
         return None
 
