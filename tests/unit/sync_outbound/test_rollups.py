@@ -6,146 +6,20 @@ from collections import defaultdict
 from datetime import UTC, datetime, timedelta
 from functools import reduce
 
-import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from skerry_api.v1alpha1.syncpolicy import PREDICTIONS, ROLLUPS, Consent
 from skerry_core.batch.flags import Flags
-from skerry_core.rollups.series import Series
-from skerry_core.rollups.state import Shape, ValueKind, decode, encode, gather, merge
-from skerry_core.sync_policy.defaults import DEFAULT_POLICY
+from skerry_core.rollups.state import decode, encode, merge
 from skerry_core.sync_policy.document import Rule
 from skerry_edge.events.settings import LogFailedError, StreamSettings
 from skerry_edge.sync.outbound.rollups import loop as loop_module
-from skerry_edge.sync.outbound.rollups import windows as windows_module
-from skerry_edge.sync.outbound.rollups.loop import NOTE_EVERY, Destination, RollupLoop
-from skerry_edge.sync.outbound.rollups.told import Told
-from skerry_edge.sync.outbound.rollups.unsent import Entry, taken_back, waiting
-from skerry_edge.sync.outbound.rollups.windows import GRACE, Opened, Values, close, fold
-from skerry_edge.sync.positions import Sent
-from tests.unit.sync_outbound.columns import data_class, stream
-from tests.unit.sync_outbound.nodes import NOW, DerivingNode, micros
-from tests.unit.sync_outbound.test_consent import granted, withdrawn
-
-MINUTE = 60_000_000
-NUMBER = Shape(ValueKind.NUMBER)
-V = Series((), "v", ValueKind.NUMBER)
-
-
-def state(*numbers, times=None):
-    times = [0] * len(numbers) if times is None else times
-    return gather(NUMBER, numbers, np.zeros(len(numbers), np.int64), np.array(times, np.int64))[0]
-
-
-# --- pure
-
-RECORDS = st.lists(
-    st.tuples(
-        st.integers(0, 6 * MINUTE),
-        st.integers(-2 * MINUTE, 4 * MINUTE),
-        st.dictionaries(st.sampled_from(["a", "b"]), st.lists(st.integers(-9, 9), min_size=1, max_size=3), min_size=1),
-        st.sampled_from(["ann", "bob"]),
-    ),
-    max_size=20,
-)
-
-
-def values_of(records):
-    return [
-        Values(
-            seq,
-            received - delay,
-            received,
-            {Series((), path, ValueKind.NUMBER): numbers for path, numbers in data.items()},
-            seq,
-            who,
-        )
-        for seq, (received, delay, data, who) in enumerate(records)
-    ]
-
-
-@given(RECORDS, st.integers(0, 20))
-def test_fold_is_a_recount_wherever_it_is_cut(records, cut):
-    values = values_of(records)
-    before = fold({}, Opened(), "e", values[:cut], MINUTE)
-    windows = fold(before.windows, before.opened, "e", values[cut:], MINUTE).windows
-    assert {key: window.key for key, window in windows.items()} == {key: key for key in windows}
-    expected = defaultdict(list)
-    for each in values:
-        time = min(each.time, each.received)
-        for series, numbers in each.values.items():
-            expected[each.received // MINUTE, time // MINUTE, series] += [(number, time) for number in numbers]
-    assert {(key.ingest, key.pane, key.series): encode(window.state) for key, window in windows.items()} == {
-        key: encode(state(*(number for number, _ in seen), times=[time for _, time in seen]))
-        for key, seen in expected.items()
-    }
-
-
-@pytest.mark.parametrize(
-    ("ingest", "until", "over"),
-    [
-        (0, MINUTE + GRACE - 1, False),
-        (0, MINUTE + GRACE, True),
-        (2, 2 * MINUTE, False),
-        (2, MINUTE, False),
-        (3, MINUTE, True),
-    ],
-)
-def test_close(ingest, until, over):
-    received = ingest * MINUTE
-    windows = fold({}, Opened(), "e", [Values(1, 0, received, {V: [1]})], MINUTE).windows.values()
-    assert [len(part) for part in close(windows, until)] == [int(over), int(not over)]
-
-
-def test_what_opens_too_much_is_left_out(monkeypatch):
-    monkeypatch.setattr(windows_module, "MAX_OPENED", 2)
-    values = [Values(seq, seq * MINUTE, 5 * MINUTE, {V: [seq, seq]}) for seq in (1, 2, 3, 1)]
-    folded = fold({}, Opened(), "e", values, MINUTE)
-    assert [window.pane for window in folded.windows.values()] == [1, 2]
-    assert folded.left_out == 2
-    later = fold(folded.windows, folded.opened, "e", [Values(4, 0, 6 * MINUTE, {V: [1]})], MINUTE)
-    assert (later.left_out, later.opened) == (0, Opened(6, 1))
-
-
-def test_a_window_that_is_opened_again_is_another():
-    first, again, other = (
-        next(iter(fold({}, Opened(), epoch, [Values(seq, 5, 5, {V: [1]})], MINUTE).windows.values()))
-        for epoch, seq in (("e", 1), ("e", 2), ("f", 1))
-    )
-    assert len({Told("site", "node", "readings", window).id for window in (first, again, other, first)}) == 3
-
-
-# --- over real logs
-
-
-class Node(DerivingNode):
-    stream = ROLLUPS
-
-    def __init__(self, root, consent=Consent.NOT_NEEDED, *rules):
-        minute = timedelta(minutes=1)
-        self.sent = Sent()
-        super().__init__(
-            root,
-            DEFAULT_POLICY.model_copy(
-                update={
-                    "streams": (
-                        stream(data_class="personal", rollup_window=minute, sampling=0.0),
-                        stream("plain"),
-                        stream(PREDICTIONS, rollup_window=minute),
-                    ),
-                    "data_classes": (data_class(*rules, consent=consent),),
-                }
-            ),
-        )
-
-    def deriving(self, roots):
-        to = Destination(self.log, lambda matches: self.syncs.redact(ROLLUPS, matches), lambda: self.sent)
-        return RollupLoop(self.root / "rollups.note", roots, self.outbound, to, self.registry, lambda: self.now)
-
-    def metric(self, outcome, name="readings"):
-        return self.registry.get_sample_value("skerry_sync_rollups_total", {"stream": name, "outcome": outcome}) or 0
+from skerry_edge.sync.outbound.rollups.loop import NOTE_EVERY
+from tests.unit.sync_outbound.columns import data_class
+from tests.unit.sync_outbound.nodes import NOW, micros
+from tests.unit.sync_outbound.rollup_node import MINUTE, Node, failing, state
 
 
 @pytest.fixture
@@ -261,112 +135,6 @@ def test_a_clock_that_was_ahead_keeps_no_window_open(node):
     assert [one["count"] for one in node.told] == [1, 1]
 
 
-# --- consent
-
-
-@pytest.fixture
-def careful(tmp_path):
-    """A node whose stream needs consent; Ann and Bob give it."""
-    node = Node(tmp_path, Consent.REQUIRED)
-    node.pass_time()
-    node.append(granted("ann", "personal"), granted("bob", "personal"), name="consent")
-    yield node
-    node.close()
-
-
-def test_who_does_not_consent_is_not_in_it(careful):
-    careful.append({"v": 1}, subject="ann")
-    careful.append({"v": 9}, subject="eve")
-    careful.append({"v": 9})
-    careful.pass_time(minutes=2)
-    assert [(one["count"], one["max"]) for one in careful.told] == [(1, 1)]
-
-
-@pytest.mark.parametrize("restarted", [False, True])
-def test_who_withdraws_was_never_in_it(careful, restarted):
-    careful.append({"v": 1}, {"v": 2}, subject="ann")
-    careful.append({"v": 100}, {"w": 1}, subject="bob")
-    careful.pass_time(seconds=NOTE_EVERY.seconds - 1)
-    careful.append(withdrawn("bob", "personal"), name="consent")
-    if restarted:
-        careful.start()
-    careful.pass_time(seconds=1)
-    note = (careful.root / "rollups.note").read_bytes()
-    assert encode(state(100, times=[micros(NOW)])) not in note
-    careful.pass_time(minutes=2)
-    told = {one["path"]: one["state"] for one in careful.told}
-    assert told == {"v": base64.b64encode(encode(state(1, 2, times=[micros(NOW)] * 2))).decode()}
-
-
-def test_a_new_grant_brings_nothing_back(careful):
-    careful.append({"v": 100}, subject="bob")
-    careful.pass_time(seconds=1)
-    careful.append(withdrawn("bob", "personal"), granted("bob", "personal"), name="consent")
-    careful.append({"v": 7}, subject="bob")
-    careful.pass_time(minutes=2)
-    assert [(one["count"], one["max"]) for one in careful.told] == [(1, 7)]
-
-
-def test_who_withdraws_while_windows_could_not_be_told_is_not_told_of(careful, monkeypatch):
-    careful.append({"v": 1}, subject="ann")
-    careful.append({"v": 100}, subject="bob")
-    with monkeypatch.context() as patch:
-        patch.setattr(careful.log, "append", failing)
-        with pytest.raises(LogFailedError):
-            careful.pass_time(minutes=2)
-    careful.append(withdrawn("bob", "personal"), name="consent")
-    careful.start()
-    careful.pass_time()
-    assert [(one["count"], one["max"]) for one in careful.told] == [(1, 1)]
-
-
-@pytest.mark.parametrize("dies", [None, "after the append", "after the note"])
-def test_who_withdraws_is_not_in_what_waits_for_the_link(careful, dies):
-    careful.append({"v": 100}, subject="bob")
-    careful.pass_time(minutes=2)
-    careful.append({"v": 1}, subject="ann")
-    careful.pass_time(minutes=2)
-    if dies == "after the note":
-        careful.pass_time(seconds=NOTE_EVERY.seconds)
-    assert [one["max"] for one in careful.told] == [100, 1]
-    careful.append(withdrawn("bob", "personal"), name="consent")
-    if dies is not None:
-        careful.start()
-    careful.pass_time(seconds=1)
-    assert [one["max"] for one in careful.told] == [1]
-    assert careful.registry.get_sample_value("skerry_sync_rollups_withdrawn_total") == 1
-    careful.start()
-    careful.pass_time(minutes=2)
-    assert [one["max"] for one in careful.told] == [1]
-
-
-def test_what_the_store_has_is_not_taken_back(careful):
-    careful.append({"v": 100}, subject="bob")
-    careful.pass_time(minutes=2)
-    careful.sent = Sent(1)
-    careful.pass_time(seconds=1)
-    careful.append(withdrawn("bob", "personal"), name="consent")
-    careful.pass_time(minutes=2)
-    assert [one["max"] for one in careful.told] == [100]
-
-
-def entry(last, *entities):
-    return Entry("personal", last - 1, last, (str(last),), dict.fromkeys(entities, last))
-
-
-def test_what_is_taken_back():
-    entries = (entry(1, "ann"), entry(2, "ann", "bob"), entry(3, "eve"))
-    assert waiting(entries, Sent(2)) == entries[2:]
-    assert waiting(entries, Sent()) == entries
-    gone, kept = taken_back(entries, lambda entity, data_class, since: (entity, data_class) != ("bob", "personal"))
-    assert (gone, kept) == (entries[1:2], (entries[0], entries[2]))
-    assert taken_back(entries, lambda *_: True, room=3) == (entries[:1], entries[1:])
-
-
-def failing(*_):
-    raise LogFailedError("a bad disk")
-
-
 # --- crashes, and rooms that are too small
 
 
@@ -436,6 +204,28 @@ def test_windows_that_take_too_much_are_told_early_and_still_merge(node, monkeyp
     states = [decode(base64.b64decode(one["state"])) for one in node.told if one["path"] == "v"]
     times = [micros(NOW) + second * 1_000_000 - second * MINUTE for second in range(6) for _ in range(2)]
     assert encode(reduce(merge, states)) == encode(state(*(n for n in range(6) for _ in range(2)), times=times))
+
+
+def test_those_of_the_largest_stream_are_told_early(node, monkeypatch):
+    monkeypatch.setattr(loop_module, "MAX_BYTES", 2000)
+    node.append({"v": 1})
+    node.append(*(json.dumps({"model": "har", "latency": n, "rows": n}).encode() for n in range(100)), name=PREDICTIONS)
+    node.pass_time(seconds=1)
+    assert {one["stream"] for one in node.told} == {PREDICTIONS}
+
+
+def test_windows_that_cannot_be_told_hold_the_streams_once_they_are_many(node, monkeypatch):
+    monkeypatch.setattr(loop_module, "MAX_BYTES", 1)
+    with monkeypatch.context() as patch:
+        patch.setattr(node.log, "append", failing)
+        for value in range(3):
+            node.append({"v": value})
+            with pytest.raises(LogFailedError):
+                node.pass_time(seconds=1)
+    node.pass_time(seconds=1)
+    node.pass_time(seconds=1)
+    assert [one["max"] for one in node.told] == [0, 2]
+    assert sum(one["count"] for one in node.told) == 3
 
 
 def test_a_full_log_loses_rollups_and_holds_nothing_up(node):

@@ -5,8 +5,7 @@ wherever the process dies, each record is in exactly one window, and each window
 already is found by its id.
 """
 
-import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,41 +13,33 @@ from pathlib import Path
 import structlog
 from prometheus_client import CollectorRegistry, Counter
 
-from skerry_api.v1alpha1.syncpolicy import ROLLUPS, Consent
-from skerry_core.batch.contents import Row
-from skerry_core.batch.flags import Flags
+from skerry_api.v1alpha1.syncpolicy import ROLLUPS
 from skerry_core.errors import SkerryError
-from skerry_core.rollups.series import observed
-from skerry_core.sync_policy.document import DataClassPolicy, StreamPolicy, SyncPolicyDocument
+from skerry_core.sync_policy.document import StreamPolicy, SyncPolicyDocument
 from skerry_edge.events.follow import Place, Stretch
 from skerry_edge.events.log import StreamLog
 from skerry_edge.events.record import MAX_BODY, NewRecord
 from skerry_edge.events.settings import LogFullError
-from skerry_edge.ingest.consent import entity_key
 from skerry_edge.sync.outbound.age import microseconds
 from skerry_edge.sync.outbound.consent import Consents
 from skerry_edge.sync.outbound.derived import DerivedLog, id_of
-from skerry_edge.sync.outbound.entity import entity_of
 from skerry_edge.sync.outbound.outbound import Outbound
 from skerry_edge.sync.outbound.parts import without
-from skerry_edge.sync.outbound.path import Tally
 from skerry_edge.sync.outbound.rollups.note import FORMAT, Note, StreamNote, read_note, write_note
+from skerry_edge.sync.outbound.rollups.taking import Taking, parts
 from skerry_edge.sync.outbound.rollups.told import Told
 from skerry_edge.sync.outbound.rollups.unsent import entry_of, taken_back, waiting
-from skerry_edge.sync.outbound.rollups.windows import Key, Opened, Values, Window, close, fold
-from skerry_edge.sync.outbound.rules import Rules
+from skerry_edge.sync.outbound.rollups.windows import Key, Opened, Window, close, fold
 from skerry_edge.sync.outbound.tails import Tails
 from skerry_edge.sync.positions import Sent
 
 PERIOD = timedelta(seconds=1)
 # How far it is gets noted this often, and whenever a window is over; what came later is read again after a start.
 NOTE_EVERY = timedelta(seconds=60)
-# Of open windows of all streams, in memory and in the file; with more, a stream's are told before they are over.
+# Of open windows of all streams, in memory and in the file; with more, those of the largest are told early.
 MAX_BYTES = 4 << 20
-# Records of one stream in one step, so that none keeps the others waiting; bytes of bodies that are taken apart at
-# once, since numbers take twenty times as much in memory; and windows in one append.
+# Records of one stream in one step, so that none keeps the others waiting; and of windows in one append.
 _READ = 256
-_PART_BYTES = 1 << 19
 _APPEND = 64
 
 _log = structlog.get_logger()
@@ -63,15 +54,6 @@ class Destination:
     sent: Callable[[], Sent]
 
 
-@dataclass(frozen=True)
-class _Class:
-    """What holds for a stream's records: its data class if that needs consent, its rules, and what stands for them."""
-
-    consent: str
-    rules: Rules | None
-    stamp: str
-
-
 @dataclass
 class _Stream:
     """One stream's windows; `consents` are those by which they were looked through last."""
@@ -83,23 +65,9 @@ class _Stream:
     over: tuple[Window, ...] = ()
     consents: Consents | None = None
 
-    @property
-    def size(self) -> int:
-        return sum(window.size for window in (*self.windows.values(), *self.over))
 
-
-def _parts(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
-    """Rows by no more bytes than may be taken apart at once; one at least."""
-    part: list[Row] = []
-    size = 0
-    for row in rows:
-        if part and size + len(row.body) > _PART_BYTES:
-            yield part
-            part, size = [], 0
-        part.append(row)
-        size += len(row.body)
-    if part:
-        yield part
+def _size(windows: Iterable[Window]) -> int:
+    return sum(window.size for window in windows)
 
 
 class RollupLoop:
@@ -128,7 +96,7 @@ class RollupLoop:
         self._held = {**noted.places, ROLLUPS: noted.end}
         self._offered: SyncPolicyDocument | None = None
         self._followed: Sequence[StreamPolicy] = ()
-        self._classes: Mapping[str, _Class] = {}
+        self._taking: Mapping[str, Taking] = {}
         self._dirty = self._urgent = False
         self._written_at: datetime | None = None
         self._outcomes = Counter(
@@ -166,7 +134,9 @@ class RollupLoop:
         self._take_policy(now)
         failures: list[SkerryError | OSError] = []
         more = False
-        for stream in self._followed:
+        # What couldn't be told yet takes as much again at most; then the streams wait.
+        waits = sum(_size(held.over) for held in self._streams.values()) > MAX_BYTES
+        for stream in () if waits else self._followed:
             try:
                 more = self._take(stream, now) or more
             except (SkerryError, OSError) as error:
@@ -196,33 +166,24 @@ class RollupLoop:
             self._offered = self._offered or document
             raise
         self._followed = followed
-        classes = {policy.name: self._class(policy) for policy in document.data_classes}
-        self._classes = {
-            stream.name: _Class("", None, "") if stream.data_class is None else classes[stream.data_class]
-            for stream in followed
+        classes = {policy.name: Taking.by(policy, self._outbound.rules(policy)) for policy in document.data_classes}
+        self._taking = {
+            stream.name: Taking() if stream.data_class is None else classes[stream.data_class] for stream in followed
         }
         # What was taken by other rules, or by none, is told no more.
         self._streams = {
             name: held
             for name, held in self._streams.items()
-            if name in self._classes and held.rules == self._classes[name].stamp
+            if name in self._taking and held.rules == self._taking[name].stamp
         }
         # At once: a stream that isn't in the file would be followed from its end after a start.
         self._dirty = self._urgent = True
         self._write(now)
 
-    def _class(self, policy: DataClassPolicy) -> _Class:
-        rules = self._outbound.rules(policy)
-        return _Class(
-            policy.name if policy.consent is Consent.REQUIRED else "",
-            rules if rules.needed else None,
-            hashlib.sha256(policy.model_dump_json(exclude={"ttl"}).encode()).hexdigest(),
-        )
-
     def _take(self, stream: StreamPolicy, now: datetime) -> bool:
         """Whether there may be more of a stream right now."""
         name, until = stream.name, microseconds(now)
-        held = self._streams.get(name) or _Stream(self._classes[name].stamp, self._classes[name].consent)
+        held = self._streams.get(name) or _Stream(self._taking[name].stamp, self._taking[name].consent)
         self._consented(held, now)
         stretch = self._tails.read(name, _READ)
         if stretch is not None:
@@ -230,40 +191,37 @@ class RollupLoop:
             self._tails.move(name, stretch.place)
             self._streams[name], self._dirty = held, True
             until = int(stretch.batches[-1].received[-1]) if stretch.batches else until
-        over, left = close(held.windows.values(), until)
-        if sum(each.size for each in self._streams.values()) > MAX_BYTES:
-            over, left = tuple(held.windows.values()), ()
-        if over:
-            held.windows, held.over = {window.key: window for window in left}, (*held.over, *over)
-            self._urgent = True
+        self._end(held, *close(held.windows.values(), until))
+        self._relieve()
         return stretch is not None
+
+    def _relieve(self) -> None:
+        """End windows early while they take too much: all of the stream that has most."""
+        sizes = {name: _size(held.windows.values()) for name, held in self._streams.items()}
+        while sum(sizes.values()) > MAX_BYTES:
+            largest = max(sizes, key=lambda name: sizes[name])
+            self._end(self._streams[largest], self._streams[largest].windows.values(), ())
+            sizes[largest] = 0
+
+    def _end(self, held: _Stream, over: Iterable[Window], left: Iterable[Window]) -> None:
+        ended = tuple(over)
+        if ended:
+            held.windows, held.over = {window.key: window for window in left}, (*held.over, *ended)
+            self._urgent = True
 
     def _fold(self, stream: StreamPolicy, held: _Stream, stretch: Stretch, now: datetime) -> None:
         assert stream.rollup_window is not None
         rows = self._outbound.admitted(stream, stretch.batches, now) if stretch.batches else ()
         width = stream.rollup_window // timedelta(microseconds=1)
         windows, opened, left_out = held.windows, held.opened, 0
-        for part in _parts(rows):
-            values = list(self._values(stream.name, part))
+        for part in parts(rows):
+            values = list(self._taking[stream.name].values(stream.name, part))
             folded = fold(windows, opened, stretch.identity.epoch, (each for each, _ in values), width)
             windows, opened = folded.windows, folded.opened
             left_out += folded.left_out + sum(count for _, count in values)
         held.windows, held.opened = windows, opened
         if left_out:
             self._left_out.labels(stream.name).inc(left_out)
-
-    def _values(self, stream: str, rows: Sequence[Row]) -> Iterator[tuple[Values, int]]:
-        """What records say, once the rules have acted; and how many of their fields are left out."""
-        kind = self._classes[stream]
-        for row in rows:
-            body = row.body if kind.rules is None else kind.rules.apply(row.body, Tally())
-            found = observed(stream, body or b"")
-            if not found.values and not found.left_out:
-                continue
-            entity = entity_key(entity_of(row.body) or "") if kind.consent else ""
-            # A time that can't be right says nothing of when it was.
-            time = row.received if row.flags & Flags.TIME_SKEWED else row.time
-            yield Values(row.seq, time, row.received, found.values, row.hlc, entity), found.left_out
 
     def _consented(self, held: _Stream, now: datetime) -> None:
         """Leave of a stream's windows what there is consent for now. Raises RetryError ConsentUnreadable."""
