@@ -11,6 +11,8 @@ import pytest
 
 from skerry_api.v1alpha1.syncpolicy import Tier
 from skerry_edge.events.settings import LogFailedError
+from skerry_edge.ingest.consent import Relayed, entity_key, site_hash
+from skerry_edge.ingest.inbox import write_inbox
 from tests.integration.ingest.running import BATCH, STRUCTURED, Client, RunningIngest, start_process, wait
 from tests.unit.ingest.worlds import event_logs, policy, raw_event, stored, stored_ids, stream_policy
 
@@ -208,6 +210,16 @@ def test_a_consent_event_is_durable_and_then_acted_on(ingest):
     assert running.client.post("consent", said)[1]["accepted"] == 1
     wait(lambda: running.ids("readings") == [None, "2"])
     assert running.client.post("consent", raw_event(2))[1]["error"] == "InvalidConsent"
+
+
+def test_what_another_node_told_of_consent_is_acted_on_as_well(ingest):
+    running = ingest(policy(stream_policy(data_class="health"), classes=("health",))).open("readings", "consent")
+    running.client.post("readings", b"[" + raw_event(1, subject="p7") + b"," + raw_event(2, subject="p8") + b"]", BATCH)
+    secret = b"s" * 32
+    told = Relayed("node-2", "00112233445566ff", 1, site_hash(secret, entity_key("p7")), frozenset({"health"}))
+    write_inbox(running.root / "withdrawals.json", secret, [told])
+    wait(lambda: running.ids("readings") == [None, "2"])
+    assert running.ids("consent") == ["00112233445566ff/1"]
 
 
 def test_a_client_that_goes_away_loses_nothing(ingest):

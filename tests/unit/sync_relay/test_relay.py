@@ -14,6 +14,7 @@ from skerry_edge.ingest.inbox import read_inbox
 from skerry_edge.sync.relay import index as index_module
 from skerry_edge.sync.relay.exchange import pages
 from skerry_edge.sync.relay.index import Entry, Index
+from tests.unit.ingest.worlds import stored_ids
 from tests.unit.sync_relay.site import Node, Site
 
 
@@ -273,6 +274,18 @@ class Happening:
         site[name].restart()
 
     @staticmethod
+    def reopen(site, name, entity):
+        """Inference ends and starts again."""
+        site[name].logs.close()
+        site[name].open()
+
+    @staticmethod
+    def take_and_fall(site, name, entity):
+        """Sync is killed after inference has recorded what it was told, before it has seen that."""
+        site[name].inference.look()
+        site[name].restart()
+
+    @staticmethod
     def toggle(site, name, entity):
         site[name].up = not site[name].up
 
@@ -306,4 +319,6 @@ def test_whatever_happens_a_withdrawal_ends_all_grants_of_before(story):
                 given_at = last.get(("grant", name, entity), -1)
                 if given_at <= last.get(("withdraw", "", entity), -1):
                     assert site[name].consenting(entity) == set()
+            ids = [seen for seen in stored_ids(site[name].logs, "consent") if "/" in seen]
+            assert len(ids) == len(set(ids)), "each is recorded once"
         site.close()
