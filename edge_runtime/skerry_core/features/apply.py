@@ -9,13 +9,14 @@
 
 from collections.abc import Iterator, MutableMapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from skerry_core.features.columns import Column, Groups, Integers, group
 from skerry_core.features.evaluate import Evaluation
 from skerry_core.features.normalize import Refusal
-from skerry_core.features.plan import PanePlan, Plan, Slot
+from skerry_core.features.plan import PanePlan, Plan
 from skerry_core.features.state import EntityState, Pane, tolerance
 
 
@@ -135,7 +136,7 @@ def partials(plan: Plan, taken: Taken, owner: Integers, count: int) -> list[Enti
     batch = _Batch(taken.columns, [EntityState.empty(plan) for _ in range(count)], owner, taken.time, taken.received)
     if len(taken.rows):
         for index, pane_plan in enumerate(plan.panes):
-            _fill(pane_plan, index, batch)
+            _fill_empty(pane_plan, index, batch)
     return list(batch.states)
 
 
@@ -179,16 +180,54 @@ def _apply(plan: Plan, batch: _Batch) -> None:
 
 def _fill(pane_plan: PanePlan, index: int, batch: _Batch) -> None:
     """Put a batch into the panes of one length."""
+    gathered = _gather(pane_plan, batch)
+    panes = _panes(batch.states, index, gathered.entities, gathered.numbers, len(pane_plan.slots))
+    for place, (slot, ids, values) in enumerate(zip(pane_plan.slots, gathered.ids, gathered.values, strict=True)):
+        merge = slot.accumulator.merge
+        for label, value in zip(ids, values, strict=True):
+            pane = panes[label]
+            held = pane[place]
+            pane[place] = value if held is None else merge(held, value)
+
+
+def _fill_empty(pane_plan: PanePlan, index: int, batch: _Batch) -> None:
+    """The same where there is no pane yet."""
+    gathered = _gather(pane_plan, batch)
+    count = len(gathered.numbers)
+    slots: list[Sequence[Any]] = []
+    for ids, values in zip(gathered.ids, gathered.values, strict=True):
+        if len(ids) == count:
+            slots.append(values)
+            continue
+        sparse: list[Any] = [None] * count
+        for label, value in zip(ids, values, strict=True):
+            sparse[label] = value
+        slots.append(sparse)
+    for entity, number, pane in zip(gathered.entities, gathered.numbers, zip(*slots, strict=True), strict=True):
+        batch.states[entity].panes[index][number] = list(pane)
+
+
+@dataclass(frozen=True)
+class _Gathered:
+    """Panes that a batch has events of, by entity and number; of each slot the values, and which panes they go into."""
+
+    entities: list[int]
+    numbers: list[int]
+    ids: list[list[int]]
+    values: list[list[Any]]
+
+
+def _gather(pane_plan: PanePlan, batch: _Batch) -> _Gathered:
     number = batch.time // pane_plan.length
     order = np.lexsort((number, batch.entity))
     entity, number = batch.entity[order], number[order]
     fresh = np.concatenate(([True], (entity[1:] != entity[:-1]) | (number[1:] != number[:-1])))
     labels = np.empty(len(order), dtype=np.int64)
     labels[order] = np.cumsum(fresh) - 1
-    panes = _panes(batch.states, index, entity[fresh].tolist(), number[fresh].tolist(), len(pane_plan.slots))
     grouped: dict[int, Groups] = {}
     plain: Groups | None = None
-    for place, slot in enumerate(pane_plan.slots):
+    ids, values = [], []
+    for slot in pane_plan.slots:
         if slot.column not in grouped:
             mask = batch.columns[slot.column].mask
             if mask is None:
@@ -196,7 +235,11 @@ def _fill(pane_plan: PanePlan, index: int, batch: _Batch) -> None:
                 grouped[slot.column] = plain
             else:
                 grouped[slot.column] = group(labels, order, mask, batch.time)
-        _put(slot, place, batch.columns[slot.column], grouped[slot.column], panes)
+        groups = grouped[slot.column]
+        ids.append(groups.ids.tolist())
+        column = batch.columns[slot.column]
+        values.append(slot.accumulator.gather(column, groups) if len(groups.ids) else [])
+    return _Gathered(entity[fresh].tolist(), number[fresh].tolist(), ids, values)
 
 
 def _panes(
@@ -211,13 +254,3 @@ def _panes(
             pane = panes[number] = [None] * slots
         found.append(pane)
     return found
-
-
-def _put(slot: Slot, place: int, column: Column, groups: Groups, panes: list[Pane]) -> None:
-    if not len(groups.ids):
-        return
-    merge = slot.accumulator.merge
-    for label, value in zip(groups.ids.tolist(), slot.accumulator.gather(column, groups), strict=True):
-        pane = panes[label]
-        held = pane[place]
-        pane[place] = value if held is None else merge(held, value)
