@@ -5,7 +5,9 @@ is withdrawn; what can't be understood withdraws, and after a loss in a log all 
 sees all nodes of a site, and a withdrawal at one of them holds for all: a subject that withdraws isn't asked where.
 
 Subjects leave a site by hash, one for the stream `consent` and others for the classes of events (`data.subjects`). A
-record binds these names together; whoever withdraws under the one is known by the other.
+record binds these names together; whoever withdraws under the one is known by the other. What another node told a
+node of withdraws there by a name of its own kind (`data.relay` of a record), which says of which grants it came after,
+whatever the nodes' clocks say.
 """
 
 import json
@@ -17,9 +19,12 @@ from skerry_operator.ingest.schema import column_name
 
 GRANTED = "dev.skerry.consent.granted"
 WITHDRAWN = "dev.skerry.consent.withdrawn"
+RELAYED = "dev.skerry.consent.relayed"
 CLASSES = column_name(("data", "dataClasses"))
 NAMES = column_name(("data", "subjects")) + "_"
 """Columns that begin so have a subject's other names."""
+RELAY = column_name(("data", "relay"))
+"""What nodes call a subject when they tell each other of it."""
 
 Node = tuple[str, str]
 """Site and node."""
@@ -29,7 +34,8 @@ Node = tuple[str, str]
 class ConsentRecord:
     """A record of a consent log; `lost` if records before it, in its log, never came.
 
-    `subject` None: it can't be told whose it is. `classes` empty: it can't be understood.
+    `subject` None: it can't be told whose it is. `classes` empty: it can't be understood, or all are withdrawn. `relay`
+    is what nodes call the subject among themselves; `relayed`: another node told of it, and the subject is that name.
     """
 
     node: Node
@@ -39,6 +45,8 @@ class ConsentRecord:
     classes: frozenset[str] = frozenset()
     withdrawn: bool = False
     lost: bool = False
+    relay: str | None = None
+    relayed: bool = False
 
 
 @dataclass(frozen=True)
@@ -98,6 +106,7 @@ def fold(records: Iterable[ConsentRecord], classes: frozenset[str]) -> Consents:
     grants: dict[Node, dict[str, dict[str, int]]] = {}
     withdrawals: dict[tuple[str, str], dict[str, int]] = {}
     names: dict[str, dict[str, set[str]]] = {}
+    relays: dict[tuple[Node, str], set[str]] = {}
     for record in records:
         held = grants.setdefault(record.node, {})
         if record.lost or record.subject is None:
@@ -105,12 +114,18 @@ def fold(records: Iterable[ConsentRecord], classes: frozenset[str]) -> Consents:
         if record.subject is None:
             continue
         site, subject = record.node[0], record.subject
+        gone = record.classes or classes
+        if record.relayed:
+            for known in relays.get((record.node, subject), ()):
+                held[known] = _without(held.get(known, {}), gone)
+            continue
+        if record.relay is not None:
+            relays.setdefault((record.node, record.relay), set()).add(subject)
         names.setdefault(site, {}).setdefault(subject, set()).update({subject, *record.names})
         if record.classes and not record.withdrawn:
             held[subject] = {**dict.fromkeys(record.classes, record.hlc), **held.get(subject, {})}
             continue
-        gone = record.classes or classes
-        held[subject] = {name: since for name, since in held.get(subject, {}).items() if name not in gone}
+        held[subject] = _without(held.get(subject, {}), gone)
         last = withdrawals.setdefault((site, subject), {})
         last.update({name: max(last.get(name, 0), record.hlc) for name in gone})
     since: dict[Node, Mapping[str, int]] = {}
@@ -121,6 +136,10 @@ def fold(records: Iterable[ConsentRecord], classes: frozenset[str]) -> Consents:
         }
         since[node] = _by_name(covered, names.get(node[0], {}))
     return Consents(since, {site: frozenset[str]().union(*held.values()) for site, held in names.items()})
+
+
+def _without(held: Mapping[str, int], gone: frozenset[str]) -> dict[str, int]:
+    return {name: since for name, since in held.items() if name not in gone}
 
 
 def _since(granted: Mapping[str, int], withdrawn: Mapping[str, int], classes: frozenset[str]) -> int | None:
@@ -189,17 +208,18 @@ def _cut_off(log: Log, seq: int, logs: Mapping[Log, Accounted]) -> Iterator[Cons
 def _record(row: Mapping[str, Any], node: Node, *, lost: bool) -> ConsentRecord:
     names = {value for name, value in row.items() if name.startswith(NAMES) and isinstance(value, str)}
     subject, kind, classes = row.get("subject"), row.get("type"), _classes(row.get(CLASSES))
+    relay = row.get(RELAY)
     if row.get("set_aside") is not None:
         body = _body(row.get("body"))
         subject, kind = body.get("subject"), body.get("type")
         data = body.get("data")
         data = data if isinstance(data, dict) else {}
         classes = _classes(data.get("dataClasses"))
-        subjects = data.get("subjects")
+        subjects, relay = data.get("subjects"), data.get("relay")
         names = {each for each in subjects.values() if isinstance(each, str)} if isinstance(subjects, dict) else set()
     if not isinstance(subject, str) or not subject:
         subject = None
-    understood = kind in {GRANTED, WITHDRAWN}
+    understood = kind in {GRANTED, WITHDRAWN, RELAYED}
     return ConsentRecord(
         node=node,
         hlc=row["hlc"],
@@ -208,6 +228,8 @@ def _record(row: Mapping[str, Any], node: Node, *, lost: bool) -> ConsentRecord:
         classes=classes if understood else frozenset(),
         withdrawn=kind == WITHDRAWN,
         lost=lost,
+        relay=relay if isinstance(relay, str) else None,
+        relayed=kind == RELAYED,
     )
 
 

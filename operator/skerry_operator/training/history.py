@@ -22,7 +22,7 @@ from skerry_operator.ingest.lake import Lake
 from skerry_operator.ingest.query import dataset
 from skerry_operator.ingest.sql import literal, moment, quoted
 from skerry_operator.ingest.views import table_name
-from skerry_operator.training.consent import CLASSES, NAMES
+from skerry_operator.training.consent import CLASSES, NAMES, RELAY
 
 TIMES = ("time", "received")
 LOG = ("site", "node", "epoch", "seq")
@@ -211,7 +211,7 @@ def never_records(questions: Questions, stream: str) -> dict[tuple[str, str, str
 
 def consent_rows(questions: Questions, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
     """Records of consent by site and node, each node's in the order of its logs, redacted ones too."""
-    wanted = ("type", "subject", "set_aside", "body", CLASSES)
+    wanted = ("type", "subject", "set_aside", "body", CLASSES, RELAY)
     columns = [quoted(name) for name in schema.names if name in wanted or name.startswith(NAMES)]
     fixed = [f"{_column(schema, name)} AS {name}" for name in (*LOG, "hlc")]
     yield from questions.stream(

@@ -15,7 +15,7 @@ from skerry_edge.events.identity import Owner
 from skerry_edge.events.logs import EventLogs
 from skerry_edge.events.record import NewRecord
 from skerry_edge.events.settings import StreamSettings
-from skerry_edge.ingest.consent import Relayed, relayed_body
+from skerry_edge.ingest.consent import Relayed, entity_key, relayed_body, site_hash
 from skerry_edge.ingest.dead_letters import encode_letter
 from skerry_edge.ingest.errors import Malformed
 from skerry_edge.sync.outbound.outbound import Outbound
@@ -196,6 +196,13 @@ def test_of_what_other_nodes_told_their_hash_does_not_leave(node, entity):
     assert record["data"] == {"dataClasses": ["a", "b"] if entity else []}
     assert "ab" * 16 not in json.dumps(record)
     assert "node-2" not in json.dumps(record)
+
+
+def test_what_other_nodes_told_leaves_under_a_name_that_the_entitys_own_records_bear(node):
+    hashed = site_hash(node.outbound.relay_key, entity_key("ann"))
+    [granted_here] = told(node, granted("ann", "a"))
+    [record] = told(node, relayed_body(Relayed("node-2", "00112233445566ff", 7, hashed, frozenset({"a"}))))
+    assert granted_here["data"]["relay"] == record["subject"] != granted_here["subject"]
 
 
 def test_names_leave_by_hash_before_any_policy_and_with_a_class_that_has_no_rules(node):

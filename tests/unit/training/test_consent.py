@@ -43,6 +43,13 @@ def withdrawn(hlc, subject="ann", **more):
         ([granted(10), granted(20, None, node=THERE)], [11, 30]),
         ([granted(10), granted(20, "bob", lost=True)], []),
         ([granted(10, names=frozenset({"x"})), withdrawn(20, "bob", names=frozenset({"ann"}))], []),
+        # Told from node to node: by the other node's clock it was withdrawn before it was granted.
+        ([granted(10, relay="r"), granted(20, "r", relayed=True), withdrawn(5, node=THERE, relay="r")], []),
+        ([granted(10, relay="r"), granted(20, "r", relayed=True), granted(25, relay="r")], [30]),
+        ([granted(10, relay="r"), granted(20, "r", relayed=True, classes={"other"})], [11, 30]),
+        ([granted(10, relay="r"), granted(20, "r", relayed=True, classes=())], []),
+        ([granted(10, relay="r"), granted(20, "q", relayed=True)], [11, 30]),
+        ([granted(10, relay="r"), granted(20, "r", relayed=True, node=THERE)], [11, 30]),
     ],
 )
 def test_when_what_a_node_recorded_of_somebody_may_be_used(records, covered):
@@ -94,8 +101,11 @@ LOG = ("berlin", "node-1", "e")
         ([row(1, None, set_aside="odd", body=json.dumps({"subject": "ann", "type": "dev.skerry.consent.granted",
           "data": {"dataClasses": ["training"]}}))], {}, True),
         ([row(1), row(2, None, set_aside="odd", body="{")], {}, False),
-        # What nodes tell each other: the hub has the other node's own record; a loss there ends all grants here.
-        ([row(1), row(2, "a hash of ann", kind="relayed")], {}, True),
+        # What nodes tell each other; after a loss at another one, nobody's consent holds here.
+        ([row(1, data_relay="r"), row(2, "r", kind="relayed")], {}, False),
+        ([row(1, None, set_aside="odd", body=json.dumps({"subject": "ann", "type": "dev.skerry.consent.granted",
+          "data": {"dataClasses": ["training"], "relay": "r"}})), row(2, "r", kind="relayed")], {}, False),
+        ([row(1, data_relay="r"), row(2, "q", kind="relayed")], {}, True),
         ([row(1), row(2, None, kind="lost", data_dataclasses="[]")], {}, False),
     ],
 )  # fmt: skip
@@ -161,7 +171,7 @@ def test_subjects_that_left_the_site_by_hash(world):
         DataClassPolicy(name=name, consent=Consent.REQUIRED, hash_subject=hashed)
         for name, hashed in (("operators", True), ("training", False))
     ]
-    records, rules = ConsentRecords(classes, b"salt"), Rules.compile(classes[0], b"salt")
+    records, rules = ConsentRecords(classes, b"salt", b"relay"), Rules.compile(classes[0], b"salt")
 
     def leaving(stream, row):
         made = {"consent": records, "vibration": rules}.get(stream)

@@ -3,7 +3,8 @@
 A record names its entity in clear, as it must for the node to go by it. Unless a data class has rules for the stream,
 names leave as hashes: `data.subjects` has, by data class, what stands for the entity in that class' events (if their
 subjects are hashed), so that the hub can join the two. `subject`, `source` and `id` are hashes of a domain of their
-own. What else a producer wrote into the record doesn't leave.
+own, and so is `data.relay`, which is the `subject` where another node tells of the entity. What else a producer wrote
+into the record doesn't leave.
 """
 
 from collections.abc import Iterable
@@ -13,7 +14,7 @@ import msgspec
 from skerry_api.v1alpha1.syncpolicy import CONSENT
 from skerry_core.sync_policy.document import DataClassPolicy
 from skerry_edge.ingest.cloudevent import SPEC_VERSION
-from skerry_edge.ingest.consent import Relayed, read_record
+from skerry_edge.ingest.consent import Relayed, entity_key, read_record, site_hash
 from skerry_edge.ingest.errors import MalformedError
 from skerry_edge.sync.outbound.change import hasher
 from skerry_edge.sync.outbound.path import Change, Tally
@@ -34,9 +35,10 @@ _encode = msgspec.json.Encoder().encode
 class ConsentRecords:
     """Makes what leaves of a record's body; for a Gate."""
 
-    def __init__(self, classes: Iterable[DataClassPolicy], key: bytes) -> None:
-        """`classes` are the policy's; hashes are keyed with `key`."""
+    def __init__(self, classes: Iterable[DataClassPolicy], key: bytes, relay_key: bytes) -> None:
+        """`classes` are the policy's; hashes are keyed with `key`, those between nodes with `relay_key`."""
         self._own = hasher(key, CONSENT)
+        self._relay_key = relay_key
         self._by_class: dict[str, Change] = {
             policy.name: hasher(key, policy.name) for policy in classes if policy.hash_subject
         }
@@ -59,12 +61,16 @@ class ConsentRecords:
                 "type": record.type,
                 "subject": self._own(change.entity, tally),
                 **({} if record.time is None else {"time": record.time}),
-                "data": {"dataClasses": classes, **({"subjects": subjects} if subjects else {})},
+                "data": {
+                    "dataClasses": classes,
+                    "relay": self._own(site_hash(self._relay_key, entity_key(change.entity)), tally),
+                    **({"subjects": subjects} if subjects else {}),
+                },
             }
         )
 
     def _relayed(self, record: _Record, relayed: Relayed, tally: Tally) -> bytes:
-        """What another node told of: the hub has that node's own record. After a loss, nobody's consent holds here."""
+        """What another node told of; after a loss, nobody's consent holds here."""
         subject = {} if relayed.entity is None else {"subject": self._own(relayed.entity, tally)}
         return _encode(
             {

@@ -69,7 +69,7 @@ class Outbound:
         self._sampler = Sampler(salt.key("sampling"))
         self.relay_key = salt.key("relay")
         self.consent = ConsentKeeper(folder / "consent.json", consent_log, self.relay_key, registry)
-        self._policy = _Policy(ConsentRecords((), self._hash_key))
+        self._policy = _Policy(ConsentRecords((), self._hash_key, self.relay_key))
         self._samples = Samples(folder / "samples.json", registry)
         self._uptime = uptime
         self._belief: Belief | None = None
@@ -96,7 +96,7 @@ class Outbound:
         unrestricted = {
             stream.name for stream in document.streams if stream.data_class not in restricted and stream.name != CONSENT
         }
-        consent = ConsentRecords(document.data_classes, self._hash_key)
+        consent = ConsentRecords(document.data_classes, self._hash_key, self.relay_key)
         ttls = {name: policy.ttl for name, (policy, _) in classes.items()}
         lifetimes = {
             stream.name: ttl for stream in document.streams if (ttl := ttls.get(stream.data_class or "")) is not None
