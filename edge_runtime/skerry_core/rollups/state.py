@@ -40,12 +40,13 @@ _PARTS = {
 }
 
 # Bounds of what a state from elsewhere may make us compute: none of them is reached by what a node can have seen.
-_MAX_COUNT = 1 << 48
+_MAX_COUNT = 1 << 40
 _MAX_EXPONENT = 4400
 _MAX_MANTISSA = 600
-_MAX_HALVED = 20
+_MAX_HALVED = 10
 _MAX_BUCKET = 1 << 18
 _MAX_RANK = 53
+_MAX_SPARSE = REGISTERS // 4
 _RANK_BITS = 6
 
 _Exact: TypeAlias = tuple[int, int | bytes]
@@ -196,7 +197,7 @@ def _check_registers(packed: _Registers) -> None:
     if isinstance(packed, bytes):
         _expect(len(packed) == REGISTERS and max(packed) <= _MAX_RANK)
         return
-    _expect(1 <= len(packed) <= REGISTERS)
+    _expect(1 <= len(packed) <= _MAX_SPARSE)
     _expect(
         all(0 <= item >> _RANK_BITS < REGISTERS and 0 < item & (1 << _RANK_BITS) - 1 <= _MAX_RANK for item in packed)
     )

@@ -37,7 +37,7 @@ def summary(state: State) -> Summary:
     (count, newest), *parts = state.parts
     match state.shape.kind:
         case ValueKind.TEXT:
-            return Summary(count, newest, distinct=int(estimate(parts[0])))
+            return Summary(count, newest, distinct=int(min(estimate(parts[0]), count)))
         case ValueKind.VECTOR:
             return Summary(count, newest, vector=tuple(quotient(*part) for part in mean(parts[0], count)))
     total, squares, least, greatest, counts, registers = parts
@@ -58,7 +58,7 @@ def summary(state: State) -> Summary:
         p50=ranked(0.5),
         p95=ranked(0.95),
         p99=ranked(0.99),
-        distinct=int(estimate(registers)),
+        distinct=int(min(estimate(registers), count)),
     )
 
 

@@ -27,9 +27,13 @@ _LATEST = 60_000_000_000_000_000
 
 
 def define(connection: duckdb.DuckDBPyConnection) -> None:
-    """Define `rollup(state)`, an aggregate, and `rollup_quantile(state, q)` and `rollup_histogram(state)`."""
+    """Define `rollup(state)`, an aggregate, and `rollup_quantile(state, q)` and `rollup_histogram(state)`.
+
+    Views take `rollup_of_kind(states, kind, length)`, for which a state of another kind than its record says is none.
+    """
     functions: tuple[tuple[str, Callable[..., Any], list[str], str], ...] = (
         ("_rollup_of", _merged, ["VARCHAR[]"], _MERGED),
+        ("rollup_of_kind", _merged_of_kind, ["VARCHAR[]", "VARCHAR", "DOUBLE"], _MERGED),
         ("rollup_quantile", _quantile, ["VARCHAR", "DOUBLE"], "DOUBLE"),
         ("rollup_histogram", _histogram, ["VARCHAR"], _BUCKETS),
     )
@@ -50,10 +54,27 @@ def _merged(texts: Sequence[str | None] | None) -> dict[str, Any] | None:
     """All states as one; ValueError for those of different kinds of values, which a GROUP BY has to tell apart."""
     found = [state_of(text) for text in texts or () if text is not None]
     states = [state for state in found if state is not None]
-    if not states:
-        return None
     if len({state.shape for state in states}) > 1:
         raise ValueError("states of different kinds: GROUP BY data_path, data_kind, data_length too")
+    return _row(states, len(found) - len(states))
+
+
+def _merged_of_kind(
+    texts: Sequence[str | None] | None, kind: str | None, length: float | None
+) -> dict[str, Any] | None:
+    """All states of the kind as one."""
+    found = [state_of(text) for text in texts or () if text is not None]
+    states = [
+        state
+        for state in found
+        if state is not None and (state.shape.kind.value, state.shape.length) == (kind, length or 0)
+    ]
+    return _row(states, len(found) - len(states))
+
+
+def _row(states: Sequence[State], unreadable: int) -> dict[str, Any] | None:
+    if not states:
+        return None
     state = reduce(merge, states)
     says = summary(state)
     return {
@@ -69,7 +90,7 @@ def _merged(texts: Sequence[str | None] | None) -> dict[str, Any] | None:
         "p99": says.p99,
         "distinct_values": says.distinct,
         "vector": None if says.vector is None else list(says.vector),
-        "unreadable": len(found) - len(states),
+        "unreadable": unreadable,
         "state": base64.b64encode(encode(state)).decode(),
     }
 

@@ -11,13 +11,6 @@ from skerry_core.rollups.series import GROUP
 # ruff: noqa: S608
 
 Tables = Mapping[str, frozenset[str]]
-_OF_WINDOWS = {
-    "path": "data_path",
-    "kind": "data_kind",
-    "length": "data_length",
-    '"start"': "data_start::TIMESTAMPTZ",
-    "seconds": "data_seconds",
-}
 
 
 def rollups_by_stream(tables: Tables) -> str | None:
@@ -35,16 +28,18 @@ def rollups_by_model(tables: Tables) -> str | None:
 
 
 def _merged(tables: Tables, told_apart: Mapping[str, str], where: str) -> str | None:
+    """What one site makes of its records, wrong times and kinds say, must fail no question about the others."""
     columns = tables.get("rollups", frozenset())
-    if not {"data_path", "data_state", "data_start"} <= columns:
+    if not {"data_path", "data_kind", "data_state", "data_start", "data_seconds"} <= columns:
         return None
-    by = {**told_apart, **_OF_WINDOWS}
-    shown = ", ".join(
-        f"{column if column.split(':')[0] in columns else 'NULL'} AS {name}" for name, column in by.items()
-    )
+    length = "TRY_CAST(data_length AS DOUBLE)" if "data_length" in columns else "NULL::DOUBLE"
+    by = ", ".join(f"{column if column in columns else 'NULL'} AS {name}" for name, column in told_apart.items())
     return f"""
-        WITH merged AS (
-            SELECT {shown}, count(DISTINCT site) AS sites, rollup(data_state) AS merged
-            FROM rollups WHERE {where} AND data_state IS NOT NULL GROUP BY ALL
+        WITH told AS (
+            SELECT site, {by}, data_path AS path, data_kind::VARCHAR AS kind, {length} AS length,
+                TRY_CAST(data_start AS TIMESTAMPTZ) AS "start", data_seconds AS seconds, data_state::VARCHAR AS state
+            FROM rollups WHERE {where} AND data_state IS NOT NULL
+        ), windows AS (
+            SELECT * EXCLUDE (site, state), count(DISTINCT site) AS sites, list(state) AS states FROM told GROUP BY ALL
         )
-        SELECT * EXCLUDE (merged), unnest(merged) FROM merged ORDER BY ALL"""
+        SELECT * EXCLUDE (states), unnest(rollup_of_kind(states, kind, length)) FROM windows ORDER BY ALL"""

@@ -174,6 +174,30 @@ def test_a_record_tells_the_same_without_its_state(fleet, ask):
         WHERE told <> merged.count OR mean <> merged.mean""") == [{"n": 0}]
 
 
+def test_a_site_that_tells_nonsense_fails_no_question(fleet, hub, ask):
+    before = {row["state"] for row in ask("SELECT state FROM rollups_by_stream")}
+    good = text(NUMBER, [1.0])
+    lies = [
+        {"kind": "Text", "start": "2026-11-01T00:00:00Z", "state": good, "path": "state"},
+        {"kind": "Number", "start": "yesterday", "state": good, "path": "bar"},
+        {"kind": "Number", "start": "2026-11-01T00:00:00Z", "state": "&", "path": "bar"},
+        {
+            "kind": "Vector",
+            "length": 3,
+            "start": "2026-11-01T00:00:00Z",
+            "state": text(Shape(ValueKind.VECTOR, 2), [[1, 2]]),
+        },
+    ]
+    bodies = [{"id": "1", "data": {"stream": "readings", "path": "axes", "seconds": 3600.0, **lie}} for lie in lies]
+    log = SiteLog(site="ulm", stream=ROLLUPS)
+    rows = [Row(seq, seq << 16, START, START, 0, json.dumps(body).encode()) for seq, body in enumerate(bodies, 1)]
+    log.upload(hub.store, 0, len(rows), Batch(log.name, 0, len(rows), tuple(rows)))
+    hub.run()
+    rows = ask("SELECT state, unreadable FROM rollups_by_stream WHERE start IS NOT NULL")
+    assert {row["state"] for row in rows} == before
+    assert sum(row["unreadable"] for row in rows) == 3
+
+
 def test_other_kinds_are_told_apart_or_refused(fleet, ask):
     with pytest.raises(UserMustActError, match="GROUP BY data_path"):
         ask("SELECT rollup(data_state) FROM rollups")

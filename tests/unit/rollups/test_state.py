@@ -7,7 +7,7 @@ from functools import reduce
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from skerry_core.rollups.state import Shape, State, ValueKind, decode, encode, gather, merge
@@ -154,7 +154,43 @@ def test_any_bytes_are_refused_or_a_state(data):
     except ValueError:
         return
     assert isinstance(found, State)
-    summary(found)
+    used(found)
+
+
+def used(found):
+    for each in (found, merge(found, found), merge(found, state(NUMBER, 1.0)) if found.shape == NUMBER else found):
+        encode(each)
+        summary(each)
+        quantile(each, 1.0)
+        histogram(each)
+
+
+SPOILT = [encode(each) for each in (state(NUMBER, *range(-30, 90)), state(TEXT, "a", "b"), state(VECTOR, [1, 2, 3]))]
+
+
+@given(st.sampled_from(SPOILT), st.lists(st.tuples(st.integers(0, 1000), st.integers(0, 255)), min_size=1, max_size=3))
+@settings(max_examples=1000)
+def test_a_spoilt_state_is_refused_or_of_use(data, changes):
+    data = bytearray(data)
+    for at, byte in changes:
+        data[at % len(data)] = byte
+    try:
+        found = decode(bytes(data))
+    except ValueError:
+        return
+    used(found)
+
+
+@pytest.mark.parametrize("bucket", [1 << 18, -(1 << 18)])
+def test_buckets_beyond_all_floats(bucket):
+    used(decode(changed([3, 5], [10, bucket, 3])))
+
+
+def test_no_site_can_make_distinct_values_impossible():
+    packed = msgspec.msgpack.decode(encode(state(NUMBER, 1.0, 2.0)))
+    halves = [(b"\x35" * 2048 + b"\x00" * 2048)[::step] for step in (1, -1)]
+    hostile = [decode(msgspec.msgpack.encode([*packed[:3], [*packed[3][:6], half]])) for half in halves]
+    assert [summary(each).distinct for each in (*hostile, merge(*hostile))] == [2, 2, 4]
 
 
 def test_a_state_is_bounded():

@@ -88,7 +88,7 @@ class Distinct(Accumulator):
 
 
 def estimate(value: Value) -> float:
-    """How many different values were seen, as a whole number."""
+    """How many different values were seen, as a whole number; infinity if every register is as high as it can be."""
     ranks = [0] * (_BITS + 2)
     for rank in value if isinstance(value, bytes) else value.values():
         ranks[rank] += 1
@@ -98,7 +98,7 @@ def estimate(value: Value) -> float:
     for count in ranks[_BITS:0:-1]:
         z = 0.5 * (z + count)
     z += REGISTERS * _sigma(ranks[0] / REGISTERS)
-    return float(round(_ALPHA * REGISTERS * REGISTERS / z))
+    return float(round(_ALPHA * REGISTERS * REGISTERS / z)) if z else math.inf
 
 
 def _canonical(registers: dict[int, int]) -> Value:
