@@ -5,7 +5,9 @@ import json
 import pytest
 
 from skerry_api.kinds import RUNTIME_NAMESPACE
+from skerry_api.v1alpha1.runtimenode import ConsentRelay
 from skerry_core.errors import SkerryError
+from skerry_edge.sync import local_api
 from skerry_edge.sync.local_api import LocalApi
 from tests.cluster.lab import Lab, LabError
 from tests.conftest import LAB_REQUIRED
@@ -136,6 +138,19 @@ def test_writing_what_is_there_is_no_change(cluster, credentials, node):
     before = runtime_node(cluster)["metadata"]["resourceVersion"]
     api.write_node_status(node.name, status)
     assert runtime_node(cluster)["metadata"]["resourceVersion"] == before
+
+
+def test_what_nodes_say_of_consent_is_kept_and_can_be_followed(cluster, credentials, node, monkeypatch):
+    monkeypatch.setattr(local_api, "WATCH_SECONDS", (1, 1))
+    page = {"after": 3, "withdrawals": [{"number": 4}, {"number": 5, "entity": "ab" * 16, "dataClasses": ["health"]}]}
+    taken = [{"node": "another-node", "incarnation": "22" * 8, "number": 7}]
+    said = {"key": "00" * 8, "incarnation": "11" * 8, "pages": [page], "taken": taken}
+    api = LocalApi(cluster.api_url, credentials)
+    api.write_node_status(node.name, {"observedGeneration": 1, "conditions": [], "site": "site-a", "consent": said})
+    found = []
+    api.follow_nodes(found.extend, found.append)
+    (kept,) = [each for each in found if each["metadata"]["name"] == node.name]
+    assert ConsentRelay.model_validate(kept["status"]["consent"]) == ConsentRelay.model_validate(said)
 
 
 def test_the_object_of_another_node_is_out_of_reach(cluster, credentials, node):
