@@ -18,7 +18,7 @@ from skerry_edge.features.materializer import Materializer, Sources, Standing
 from skerry_edge.features.needed import write_needed
 from skerry_edge.features.ports import Engine, Store, StoreDamagedError
 from skerry_edge.features.probe import open_probed
-from skerry_edge.features.snapshots import Snapshots
+from skerry_edge.features.snapshots import FOLDER, Snapshots
 from skerry_edge.features.sought import write_sought
 from skerry_edge.features.store import put_aside
 from skerry_edge.features.version import EntityReading, Version
@@ -166,7 +166,7 @@ class Features:
                     self._sources,
                     self._box(),
                     self._clock,
-                    snapshots=Snapshots(self._folder / "snapshots"),
+                    snapshots=Snapshots(self._folder / FOLDER),
                     tell=lambda streams: write_needed(self._folder, streams),
                     tell_sought=lambda versions: write_sought(self._folder, versions),
                 )

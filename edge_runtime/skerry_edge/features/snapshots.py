@@ -32,6 +32,10 @@ from skerry_edge.features.note import (
     encode_note,
 )
 
+FOLDER = "snapshots"
+"""In the feature store's folder."""
+NEIGHBOURS = "neighbours"
+"""In the store folder: snapshots of other nodes, which sync puts there."""
 EXPIRES = timedelta(hours=48)
 KEPT = 2
 """Snapshots of one version; the older is for the case that the newer is damaged."""

@@ -74,7 +74,7 @@ def make_features(
         compiled=compiled,
         withdrawals=Withdrawals(state / "consent.json", logs.directory(CONSENT), store.inbox).since,
         node=config.node,
-        neighbours=config.store / "neighbours",
+        neighbours=store.neighbours,
     )
     return Features(state / "features", sources, box, clock, feeding=Feeding(policy))
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from skerry_core import digest as digests
 from skerry_core.errors import WaitError
+from skerry_edge.features.snapshots import NEIGHBOURS
 from skerry_edge.ingest import inbox
 
 _MAX_JSON_BYTES = 1 << 20
@@ -39,6 +40,7 @@ class StoreFolder:
         self._downloads = root / "downloads.json"
         self._blobs = root / "blobs" / "sha256"
         self.inbox = root / inbox.NAME
+        self.neighbours = root / NEIGHBOURS
 
     def stamp(self) -> Stamp:
         """Cheap enough to be asked four times a second."""

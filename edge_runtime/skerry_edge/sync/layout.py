@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from skerry_edge.features.snapshots import NEIGHBOURS
 from skerry_edge.ingest import inbox
 
 
@@ -45,7 +46,7 @@ class Layout:
 
     @property
     def neighbours(self) -> Path:
-        return self.root / "store" / "neighbours"
+        return self.root / "store" / NEIGHBOURS
 
     @property
     def grant(self) -> Path:

@@ -9,14 +9,17 @@ import pytest
 
 from skerry_core import digest as digests
 from skerry_core.canonical import canonical_json
-from skerry_core.features.definition import FeatureInput, FeatureSetRef
+from skerry_core.features.definition import FeatureInput, FeatureSetDocument, FeatureSetRef
+from skerry_core.features.plan import compile_set
+from skerry_edge.features.note import EntityRecord, VersionNote
+from skerry_edge.features.snapshots import NEIGHBOURS, Snapshots
 from skerry_edge.ingest.devices import read_devices
 from tests.integration.inference import models
 from tests.integration.inference.node import Node
 from tests.integration.inference.test_prediction_log import logged
 from tests.integration.ingest.running import Client
 from tests.sigstore_instance.fixtures import sigstore  # noqa: F401 - a fixture
-from tests.unit.features.sets import document, feature
+from tests.unit.features.sets import document, event, feature, run
 from tests.unit.ingest.worlds import policy, stream_policy
 
 NAMES = ("count", "sum", "last", "mean")
@@ -27,6 +30,15 @@ FEATURES = [
     feature("last", "Last"),
     feature("mean", "Mean"),
 ]
+
+
+def taken_in(data, subject, *values):
+    """An entity's record by a set's document, as another node has it that took these in a minute ago."""
+    at, states = time.time_ns() // 1000 - 60_000_000, {}
+    compiled = compile_set(FeatureSetDocument.model_validate_json(data))
+    run(compiled, [event({"rms": rms}, at, subject=subject) for rms in values], states)
+    ((key, state),) = states.items()
+    return key, EntityRecord(state.encode(compiled), at, 5, 7)
 
 
 def versioned(version):
@@ -186,3 +198,34 @@ def test_what_is_known_of_devices_counts_as_it_was_when_their_events_came(node):
     node.wait_phase("Serving", release)
     node.wait(lambda: shown(node) == expected)
     assert node.stop() == 0
+
+
+def test_a_new_node_goes_on_from_anothers_snapshot(node):
+    data, ref = versioned("1.0.0")
+    node.put_blob(data)
+    release = node.release("1.0.0", models.good(), features=bound(ref))
+    told = {"sync_policy": node.put_blob(canonical_json(policy(stream_policy("vibration")).to_wire()))}
+    now = time.time_ns() // 1000
+    note = VersionNote(
+        data, {"00000000000000aa": 3}, warm=True, begun=now - 7_200_000_000, made_by="node-9", made=now - 30_000_000
+    )
+    others = Snapshots(node.root / "store" / NEIGHBOURS)
+    assert others.write(ref.digest, note, iter([taken_in(data, "press-7", 2.5, 4.0)]), 0)
+    node.assign(release, feature_sets=(ref.digest,), **told)
+    node.start()
+    node.wait_phase("Serving")
+    _, answer = node.wait(lambda: (found := infer(node, "press-7"))[0] == 200 and found)
+    assert answer["outputs"][0]["data"] == pytest.approx(SCORES)
+    node.wait(lambda: post(node, 1, 1.0) == 200)
+    node.wait(lambda: infer(node, "press-7")[1]["outputs"][0]["data"] != pytest.approx(SCORES))
+    answered = infer(node, "press-7")[1]["parameters"]["prediction_id"]
+    _, explained = node.wait(
+        lambda: (found := node.get(f"/v1/predictions/{answered}", status=True))[0] == 200 and found
+    )
+    (filled,) = json.loads(explained)["inputs"]
+    assert [(each["counted"], each["found"]) for each in filled["features"]] == [(3, 1)] * 4
+    assert "node node-9 took in until" in filled["notes"][0]
+    (shown,) = json.loads(node.get("/v1/features/plant/presses/press-7", status=True)[1])["versions"]
+    assert (shown["adopted"]["node"], shown["features"][1]["value"]) == ("node-9", 7.5)
+    assert 'skerry_feature_adopted_timestamp_seconds{node="node-9"' in node.get("/metrics", status=True)[1].decode()
+    node.wait(lambda: json.loads((node.root / "inference" / "features" / "sought.json").read_bytes()) == {})

@@ -9,7 +9,7 @@ from pathlib import Path
 from prometheus_client import Counter
 
 from skerry_api.v1alpha1.runtimenode import FeatureSnapshot
-from skerry_edge.features.snapshots import EXPIRES, Snapshot
+from skerry_edge.features.snapshots import EXPIRES, FOLDER, Snapshot
 from skerry_edge.sync.neighbours.sealed import CHUNK, seal, sealed_size
 from skerry_edge.sync.traffic import NEIGHBOURS, Traffic
 
@@ -17,7 +17,6 @@ MAX_BYTES = 1 << 30
 """Of a snapshot that goes to another node."""
 MAX_SECONDS = 600.0
 """For one transfer."""
-FOLDER = "snapshots"
 _MAX_OFFERS = 64
 _HEX_DIGITS = 64
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
