@@ -84,6 +84,10 @@ bench-data: venv ## The node's log beside SQLite and `cat`: appends, replay, rec
 bench-lake: venv ## Events a second into the hub's tables, by one process and by Dask workers
 	$(BIN)/python -m tests.bench.lake
 
+.PHONY: bench-training
+bench-training: venv ## Training rows a second that `skerry features build` makes
+	$(BIN)/python -m tests.bench.training
+
 .PHONY: bench-features
 bench-features: venv ## Features: reads beside Feast and SQL, events through a node, memory
 	$(BIN)/python -m tests.bench.features
