@@ -32,7 +32,7 @@ MAX_KEY_CHARACTERS = 1024
 TIME_AHEAD = timedelta(minutes=5)
 TIME_BEHIND = timedelta(days=7)
 
-# Ids remembered by all streams together: 24 to 48 bytes each.
+# Ids remembered by all streams together: 28 to 56 bytes each.
 TOTAL_IDS = 1 << 20
 MIN_IDS = 1 << 13
 

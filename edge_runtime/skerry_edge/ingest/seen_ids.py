@@ -1,4 +1,4 @@
-"""Which producers' ids came within the window, in 24 to 48 bytes each.
+"""Which producers' ids came within the window, in 28 to 56 bytes each.
 
 An id is remembered as a keyed 64-bit BLAKE2b hash of (source, id) with the number that the event got. The key is made
 anew by every process, so nobody can look for two ids with one hash; by chance, one event in 10^13 would be taken for
@@ -15,10 +15,16 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
+import numpy as np
+from numpy.typing import NDArray
+
 from skerry_edge.ingest.limits import MAX_PRODUCERS, MIN_IDS
 
 _GENERATIONS = 4
 _SMALLEST = 64
+_KEY_BITS = 64
+# Hints for each id that is remembered, a byte each: one of six new keys then looks like one that may be there.
+_HINTS = 4
 
 _KEY = secrets.token_bytes(16)
 
@@ -48,18 +54,22 @@ class _Table:
         self._keys = array("Q", bytes(8 * slots))
         self._values = array("Q", bytes(8 * slots))
 
-    def find(self, keys: Sequence[int | None], found: list[int | None]) -> None:
-        """Fill in the numbers of keys that are here where there is none yet."""
-        slots = self._keys
-        mask = len(slots) - 1
-        for index, key in enumerate(keys):
-            if key is None or found[index] is not None:
-                continue
-            at = key & mask
-            while (held := slots[at]) and held != key:
-                at = (at + 1) & mask
-            if held:
-                found[index] = self._values[at]
+    def get(self, key: int) -> int | None:
+        keys = self._keys
+        mask = len(keys) - 1
+        at = key & mask
+        while held := keys[at]:
+            if held == key:
+                return self._values[at]
+            at = (at + 1) & mask
+        return None
+
+    @property
+    def keys(self) -> NDArray[np.uint64]:
+        """All keys, in no order."""
+        slots = np.array(self._keys, dtype=np.uint64)
+        keys: NDArray[np.uint64] = slots[slots != 0]
+        return keys
 
     def put(self, pairs: Iterable[tuple[int, int]]) -> None:
         """Add keys, each with its number, or give them other numbers."""
@@ -86,13 +96,23 @@ class SeenIds:
 
     def __init__(self, window: int, most: int = MIN_IDS) -> None:
         """`window` is in microseconds; about `most` ids are remembered."""
-        self.resize(window, most)
         self._tables: deque[_Table] = deque()
+        self.resize(window, most)
 
     def resize(self, window: int, most: int) -> None:
         """Remember for longer or shorter from now on."""
         self._window = window
         self._most = max(_GENERATIONS, most)
+        self._hint()
+
+    def _hint(self) -> None:
+        """Note which first bits the keys have that are there: most keys are new, and then no table is looked into."""
+        bits = (_HINTS * self._most - 1).bit_length()
+        self._shift = _KEY_BITS - bits
+        hints = np.zeros(1 << bits, dtype=np.uint8)
+        for table in self._tables:
+            hints[table.keys >> np.uint64(self._shift)] = 1
+        self._hints = bytearray(hints)
 
     def find(self, key: int, now: int) -> int | None:
         """The number that the id's event got; None if it is not known (any more)."""
@@ -101,10 +121,14 @@ class SeenIds:
     def find_all(self, keys: Sequence[int | None], now: int) -> list[int | None]:
         """The same of several; None of None."""
         self._drop_old(now)
-        found: list[int | None] = [None] * len(keys)
+        hints, shift = self._hints, self._shift
+        return [None if key is None or not hints[key >> shift] else self._look_for(key) for key in keys]
+
+    def _look_for(self, key: int) -> int | None:
         for table in reversed(self._tables):
-            table.find(keys, found)
-        return found
+            if (seq := table.get(key)) is not None:
+                return seq
+        return None
 
     def add(self, pairs: Sequence[tuple[int, int]], now: int) -> None:
         """Remember ids, each with its event's number."""
@@ -113,6 +137,8 @@ class SeenIds:
             room = self._room(now)
             self._tables[-1].put(pairs[at : at + room])
             at += room
+        for key, _ in pairs:
+            self._hints[key >> self._shift] = 1
 
     def _room(self, now: int) -> int:
         """How many ids the newest generation takes yet; it is another one if it was full, or for its age."""
@@ -133,8 +159,10 @@ class SeenIds:
 
     def _drop_old(self, now: int) -> None:
         """Drop generations that ended before the window, or that there is no room for."""
-        tables = self._tables
+        tables, before = self._tables, len(self._tables)
         while tables and _GENERATIONS * (now - tables[0].began - self._window) >= self._window:
             tables.popleft()
         while len(tables) > 1 and (now - tables[1].began >= self._window or len(self) - tables[0].count >= self._most):
             tables.popleft()
+        if len(tables) < before:
+            self._hint()

@@ -25,11 +25,9 @@ def test_a_table_is_a_dictionary(pairs):
     for some in (pairs[:9], pairs[9:]):
         table.put(some)
         model.update(some)
-    keys = [None, *range(1, 201)]
-    found = [None, 7, *[None] * 199]
-    table.find(keys, found)
-    assert found == [None, 7, *(model.get(key) for key in range(2, 201))]
+    assert {key: table.get(key) for key in range(1, 201)} == {key: model.get(key) for key in range(1, 201)}
     assert table.count == len(model)
+    assert sorted(table.keys.tolist()) == sorted(model)
 
 
 WINDOW, MOST = 1000, 64
@@ -73,7 +71,23 @@ def test_memory_is_bounded():
         seen.add([(n * 2654435761 % (1 << 64), n)], n)
     assert 10_000 <= len(seen) <= 12_500 + 1
     size = sum(sys.getsizeof(part) for table in seen._tables for part in (table._keys, table._values))
-    assert size < 64 * len(seen)
+    assert size + sys.getsizeof(seen._hints) < 64 * len(seen)
+
+
+@given(st.data())
+def test_hints_hide_no_key_that_a_generation_has(data):
+    seen, now = SeenIds(WINDOW, MOST), 0
+    keys = st.lists(st.integers(1, (1 << 64) - 1), max_size=30)
+    for _ in range(data.draw(st.integers(1, 20))):
+        if data.draw(st.integers(0, 5)) == 0:
+            seen.resize(
+                data.draw(st.sampled_from([100, WINDOW, 20 * WINDOW])), data.draw(st.sampled_from([8, MOST, 200]))
+            )
+        now += data.draw(st.sampled_from([0, 1, 100, 400]))
+        added = data.draw(keys)
+        seen.add([(key, now) for key in added], now)
+        held = [key for table in seen._tables for key in table.keys.tolist()]
+        assert seen.find_all(held, now) == [seen._look_for(key) for key in held]
 
 
 def test_a_smaller_window_holds_from_then_on():
