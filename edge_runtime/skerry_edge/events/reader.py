@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -35,12 +36,16 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where a reader stands: in file `inode` of segment `base`, every number before byte `offset` is below `seq`."""
+    """Where a reader stands: in file `inode` of segment `base`, every number before byte `offset` is below `seq`.
+
+    `block` is the one that begins there, if a part of it was read: it is read and checked only once.
+    """
 
     base: int
     inode: int
     offset: int
     seq: int
+    block: Block | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +109,8 @@ class LogReader:
                     part = room.take(batch)
                     if part is not None:
                         batches.append(part)
-                    reached = (block.end, block.next_seq) if part is batch else (block.offset, block.first)
+                    whole = part is batch
+                    reached = (block.end, block.next_seq, None) if whole else (block.offset, block.first, block)
                     if room.full:
                         break
                 if reached is not None:
@@ -174,9 +180,15 @@ class LogReader:
         status = os.fstat(descriptor)
         end = status.st_size if span.end is None else min(span.end, status.st_size)
         place = self._place
+        salt = salt_of(epoch, span.base)
         fits = place is not None and (place.base, place.inode) == (span.base, status.st_ino)
-        start = BLOCKS_AT if place is None or not fits or place.offset > end or place.seq > seq else place.offset
-        for part in scan(descriptor, salt_of(epoch, span.base), start, end):
+        if place is None or not fits or place.offset > end or place.seq > seq:
+            parts = scan(descriptor, salt, BLOCKS_AT, end)
+        elif place.block is None or place.block.end > end:
+            parts = scan(descriptor, salt, place.offset, end)
+        else:
+            parts = chain((place.block,), scan(descriptor, salt, place.block.end, end))
+        for part in parts:
             if isinstance(part, Damage):
                 self._report(span.base, part)
                 continue

@@ -77,6 +77,12 @@ def test_what_was_read_is_not_scanned_again(machine, monkeypatch):
     assert numbers(reader.read(6, 100)) == [6]
     assert scanned == [6]
     assert numbers(reader.read(2, 2)) == [2, 3]
+    log.append(records(3, start=7))
+    assert numbers(reader.read(7, 1)) == [7]
+    scanned.clear()
+    assert numbers(reader.read(8, 1)) == [8]
+    assert numbers(reader.read(9, 100)) == [9]
+    assert scanned == []
 
 
 @settings(deadline=None, max_examples=40)
