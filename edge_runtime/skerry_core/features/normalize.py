@@ -62,7 +62,7 @@ class Normalizer:
     checks: tuple[ToldCheck, ...]
     paths: tuple[str, ...]
     decode: Callable[[bytes], Any]
-    extract: Callable[[Any], tuple[Any, ...]]
+    getters: tuple[Callable[[Any], Any], ...]
 
     @classmethod
     def compile(cls, entities: tuple[Entity, ...], fields: tuple[SourceField, ...]) -> "Normalizer":
@@ -77,19 +77,16 @@ class Normalizer:
         for path, leaf in wanted:
             _graft(tree, path, leaf)
         shape, attributes = _shape(tree)
-        getter = attrgetter(*(attributes[path] for path, _ in wanted))
-        extract = (lambda event: (getter(event),)) if len(wanted) == 1 else getter
         checks = tuple(map(_check, fields))
         paths = tuple(path for path, _ in wanted)
-        return cls(entities, fields, checks, paths, msgspec.json.Decoder(shape).decode, extract)
+        getters = tuple(attrgetter(attributes[path]) for path in paths)
+        return cls(entities, fields, checks, paths, msgspec.json.Decoder(shape).decode, getters)
 
     def normalize(self, bodies: Sequence[bytes]) -> Normalized:
         """Decode and check a batch."""
         refusals: list[Refusal] = []
         rows, events = self._decode(bodies, refusals)
-        columns: list[Sequence[Any]] = list(zip(*map(self.extract, events), strict=True))
-        if not columns:
-            columns = [()] * len(self.paths)
+        columns = [list(map(getter, events)) for getter in self.getters]
         parts = len(self.entities)
         beside = dict(zip(self.paths[parts + len(self.fields) :], columns[parts + len(self.fields) :], strict=True))
         found: dict[int, Refusal] = {}

@@ -8,6 +8,7 @@ from time import perf_counter
 from typing import Any
 
 from skerry_api.v1alpha1.syncpolicy import CONSENT, LABELS
+from skerry_core.sync_policy.document import StreamPolicy
 from skerry_edge.events.settings import LogFailedError, LogFullError
 from skerry_edge.ingest import consent
 from skerry_edge.ingest.cloudevent import Event
@@ -54,9 +55,9 @@ class Intake:
 
         Raises RefusedError: nothing, or nothing more, of this request was stored.
         """
-        name = stream.policy.name
+        name, most = stream.policy.name, stream.max_body
         with self._parsing:
-            judged = [_judged(found, stream) for found in parse()]
+            judged = [_judged(found, stream.policy, most) for found in parse()]
         events = [found for found in judged if isinstance(found, Event)]
         rejected = tuple((index, found) for index, found in enumerate(judged) if isinstance(found, Malformed))
         if sum(len(event.body) for event in events) > MAX_STORED_BYTES:
@@ -95,19 +96,19 @@ class Intake:
         return receipt
 
 
-def _judged(found: Event | Malformed, stream: Stream) -> Event | Malformed:
-    """What the stream itself asks of an event."""
+def _judged(found: Event | Malformed, policy: StreamPolicy, most: int) -> Event | Malformed:
+    """What the stream itself asks of an event, which may have `most` bytes."""
     if isinstance(found, Malformed):
         return found
-    if len(found.body) > stream.max_body:
-        return Malformed("TooLarge", f"an event of this stream may have at most {stream.max_body} bytes", found.body)
-    if stream.policy.device_path is not None and names_device(found.body):
+    if len(found.body) > most:
+        return Malformed("TooLarge", f"an event of this stream may have at most {most} bytes", found.body)
+    if policy.device_path is not None and names_device(found.body):
         return Malformed(
             "ReservedAttribute",
             "in this stream `device` is what the site knows of the device: name yours otherwise",
             found.body,
         )
-    check = _CHECKS.get(stream.policy.name)
+    check = _CHECKS.get(policy.name)
     if check is not None:
         try:
             check(found.body)

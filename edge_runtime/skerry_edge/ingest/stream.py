@@ -149,11 +149,13 @@ class Stream:
         if not events:
             self.window.settle(claim, range(0), self._now())
             return range(0), 0
-        reading = self._time.read()
+        policy, reading = self.policy, self._time.read()
+        grows = policy.device_path is not None
         records = []
         for event in events:
             time, flags = stamp(event.time, reading)
-            records.append(NewRecord(self._body(self.policy, event), time, reading.received, flags))
+            body = self._body(policy, event) if grows else event.body
+            records.append(NewRecord(body, time, reading.received, flags))
         try:
             seqs = self.log.append(records)
         except BaseException:
