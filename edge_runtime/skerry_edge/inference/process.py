@@ -52,14 +52,14 @@ _DRAIN_SECONDS = 10.0
 
 # A thread that parses events gives the interpreter up after this long to one that waits to answer a request, instead of
 # after 5 ms: with event ingest at its limit, the 99th percentile of inference was a third of what it was.
-_SWITCH_SECONDS = 0.0005
+SWITCH_SECONDS = 0.0005
 
 _log = structlog.get_logger(__name__)
 
 
 async def serve(config: Config, errors: ErrorClasses) -> None:
     """Run until SIGTERM or SIGINT; raises SkerryError or OSError if it can't start. `errors` counts what is logged."""
-    sys.setswitchinterval(_SWITCH_SECONDS)
+    sys.setswitchinterval(SWITCH_SECONDS)
     state = config.state
     state.mkdir(parents=True, exist_ok=True)
     boot = boot_id()

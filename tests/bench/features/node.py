@@ -18,6 +18,7 @@ import uvloop
 from prometheus_client import CollectorRegistry
 
 from skerry_edge.events.keeper import LogKeeper
+from skerry_edge.inference.process import SWITCH_SECONDS
 from skerry_edge.ingest.ingest import Ingest
 from tests.bench.features.site import Site
 from tests.bench.features.workload import STREAM, TEN, document
@@ -60,6 +61,7 @@ def main() -> None:
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     root = Path(sys.argv[1])
     os.sched_setaffinity(0, {int(sys.argv[2])})
+    sys.setswitchinterval(SWITCH_SECONDS)
     site = Site(root, *document(TEN))
     keeper = LogKeeper(site.logs)
     keeper.start()

@@ -74,9 +74,9 @@ def _compare(
         assert [value.name for value in reading.values] == list(names)
         return [value.value for value in reading.values]
 
-    while time.time() % 60 > _EARLY:
+    if (second := time.time() % 60) > _EARLY:
         # So that all look at the same window.
-        time.sleep(0.1)
+        time.sleep(60 - second)
     expected = {person: values(kept(person)) for person in people}
     assert expected == {person: values(anew(person)) for person in people}
     for person in people:
