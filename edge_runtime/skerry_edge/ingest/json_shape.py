@@ -12,9 +12,11 @@ from skerry_edge.ingest.limits import MAX_DEPTH, MAX_VALUES
 _STRINGS = re.compile(rb'"(?:[^"\\]++|\\.?)*+"?', re.DOTALL)
 _ALL_BUT_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
 _INNERMOST = re.compile(rb"\[\]|\{\}")
-# Nineteen digits may be more than 64 bits hold. Looked for like this, it takes a tenth of what a regex takes.
-_DIGITS = bytes(48 if 48 <= byte <= 57 else 32 for byte in range(256))  # noqa: PLR2004 - 0 to 9
+# Nineteen digits may be more than 64 bits hold, and an exponent of three, or of a plus and two, more than floats hold.
+# Looked for like this, with all digits made alike, it takes a tenth of what a regex takes.
+_ALIKE = bytes.maketrans(b"123456789+E", b"0000000000e")
 _LONG_NUMBER = b"0" * 19
+_LARGE_EXPONENT = b"e000"
 _MIN_INT, _MAX_INT = -(1 << 63), (1 << 64) - 1
 
 _decode = msgspec.json.Decoder().decode
@@ -41,9 +43,19 @@ def decode_small(data: bytes) -> Any:
         value = _decode(data)
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise _not_json(error) from error
-    if _LONG_NUMBER in data.translate(_DIGITS):
+    if _LONG_NUMBER in data.translate(_ALIKE):
         _check_numbers(value)
     return value
+
+
+def check_skipped(data: bytes) -> None:
+    """Raise what `decode_small` raises, of JSON that a decoder has skipped over (msgspec.Raw).
+
+    It has seen all that may be wrong but characters, in other text than ASCII or escaped, and the size of numbers.
+    """
+    alike = data.translate(_ALIKE)
+    if not data.isascii() or b"\\" in data or _LONG_NUMBER in alike or _LARGE_EXPONENT in alike:
+        decode_small(data)
 
 
 def decode_object(raw: bytes | memoryview) -> tuple[dict[str, Any], dict[str, msgspec.Raw]]:

@@ -78,8 +78,10 @@ def _read_together(raws: Sequence[bytes]) -> list[Event] | None:
         datas = [bytes(one.data) for one in known]
         data, whole = b",".join(filter(None, datas)), b",".join(raws)
         # The schema has looked into all but the data; of two in one event into neither.
-        single = b"\\" not in whole and whole.count(b'"data"') == sum(map(bool, datas))
-        _ = json_shape.decode_small(b"[%b]" % (data if single else whole))
+        if b"\\" not in whole and whole.count(b'"data"') == sum(map(bool, datas)):
+            json_shape.check_skipped(b"[%b]" % data)
+        else:
+            json_shape.decode_small(b"[%b]" % whole)
     except (msgspec.DecodeError, ValueError, RecursionError, MalformedError):
         return None
     if not _are_clean(known):
