@@ -2,9 +2,11 @@
 
 import json
 
+import msgspec
 import pytest
 
 from skerry_api.v1alpha1.syncpolicy import PREDICTIONS
+from skerry_core.lineage.record import PairRecord, Prediction
 from skerry_core.rollups.series import MAX_FIELDS, Series, observed
 from skerry_core.rollups.state import ValueKind
 
@@ -95,6 +97,17 @@ def test_a_prediction_is_told_apart_by_release_variant_and_outcome(more, outcome
         **also,
     }
     assert found.left_out == 0
+
+
+def test_predictions_as_nodes_write_them():
+    pair = PairRecord("a", "b", champion_latency=1.0, challenger_latency=2.0, rows=1, disagreements=1, decided=(2.0,))
+    made = {**PREDICTION, "features": (), "decided": (3.0,), "pair": pair}
+    found = observed(PREDICTIONS, msgspec.json.encode(Prediction(**made)))
+    assert {series.path for series in found.values} == {
+        *("latency", "rows", "decided", "entity.wearer"),
+        *("pair.rows", "pair.disagreements", "pair.champion_latency", "pair.challenger_latency"),
+    }
+    assert {series.group[-2:] for series in found.values} == {("champion", "Disagrees")}
 
 
 def test_members_that_rules_took_out_are_missing():
