@@ -6,7 +6,7 @@ import pytest
 
 from skerry_core.batch.codec import encode
 from skerry_core.batch.contents import Batch, LogName, Row
-from skerry_core.batch.key import batch_key
+from skerry_core.batch.key import batch_key, upload_mark
 from skerry_core.errors import UserMustActError
 from skerry_operator.ingest import telemetry_views
 from skerry_operator.ingest.lake import Lake
@@ -43,7 +43,7 @@ def upload(hub, node, name="node-1"):
     log = LogName("site-a", name, "telemetry", node.log.epoch)
     batch = Batch(log, 0, len(rows), rows)
     encoded = encode(batch)
-    hub.store.put(f"sites/site-a/{batch_key(log, 0, len(rows), encoded.format)}", encoded.data)
+    hub.store.put(f"sites/site-a/{batch_key(log, 0, len(rows), encoded.format, upload_mark())}", encoded.data)
 
 
 def ask(hub, view):
