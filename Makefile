@@ -46,7 +46,7 @@ test-fast: venv ## The inner loop: unit tests, no lab, under a minute
 .PHONY: test
 test: lint ## All but the long tests, on the lab's real clusters
 	$(PYTEST) --numprocesses=2 -m "not lab and not long"
-	$(PYTEST) -m "lab and not long"
+	$(PYTEST) --numprocesses=2 --dist=loadscope -m "lab and not long"
 
 .PHONY: test-long
 test-long: venv ## The long tests
