@@ -46,7 +46,7 @@ test-fast: venv ## The inner loop: unit tests, no lab, under a minute
 .PHONY: test
 test: lint ## All but the long tests, on the lab's real clusters
 	$(PYTEST) --numprocesses=2 -m "not lab and not long"
-	$(PYTEST) --numprocesses=2 --dist=loadscope -m "lab and not long"
+	$(PYTEST) -m "lab and not long"
 
 .PHONY: test-long
 test-long: venv ## The long tests
@@ -83,10 +83,6 @@ bench-data: venv ## The node's log beside SQLite and `cat`: appends, replay, rec
 .PHONY: bench-lake
 bench-lake: venv ## Events a second into the hub's tables, by one process and by Dask workers
 	$(BIN)/python -m tests.bench.lake
-
-.PHONY: bench-training
-bench-training: venv ## Training rows a second that `skerry features build` makes
-	$(BIN)/python -m tests.bench.training
 
 .PHONY: bench-features
 bench-features: venv ## Features: reads beside Feast and SQL, events through a node, memory

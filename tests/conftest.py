@@ -5,11 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
-from xdist.remote import Producer
-from xdist.scheduler import LoadScopeScheduling
 
 from tests.cluster.lab import Lab, LabCluster, LabError
-from tests.cluster.visitors import Visitors
 
 # A busy machine is no finding: examples have no deadline. In CI they are the same for the same code, so that a change
 # is judged by what it changed; elsewhere every run looks somewhere else.
@@ -19,24 +16,11 @@ settings.load_profile("skerry")
 LAB_REQUIRED = os.environ.get("SKERRY_REQUIRE_LAB") == "1"
 
 
-class ByClusters(LoadScopeScheduling):
-    """Two processes on one lab: the story on its clusters, and beside it all that changes the spare one."""
-
-    def _split_scope(self, nodeid: str) -> str:
-        return "story" if nodeid.startswith("tests/e2e/") else "spare"
-
-
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByClusters | None:
-    """Share the tests out so for `--dist=loadscope`."""
-    return ByClusters(config, log) if config.getvalue("dist") == "loadscope" else None
-
-
 @pytest.fixture(scope="session")
-def lab(tmp_path_factory: pytest.TempPathFactory, testrun_uid: str) -> Iterator[Lab]:
-    """A hub, two sites and the store, up for the whole run; the run's last process leaves it as the first found it."""
+def lab() -> Iterator[Lab]:
+    """A hub, two sites and the store, up for the whole run; left as it was found."""
     lab = Lab.from_environment()
-    visitors = Visitors(tmp_path_factory.getbasetemp().parent / f"lab-{testrun_uid}")
-    visitors.enter(is_up=bool(lab.clusters))
+    was_up = bool(lab.clusters)
     try:
         lab.up()
     except LabError as error:
@@ -44,7 +28,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory, testrun_uid: str) -> Iterator[
             pytest.fail(f"the lab is required (SKERRY_REQUIRE_LAB=1) and can't start: {error}")
         pytest.skip(f"no lab: {error}")
     yield lab
-    if visitors.leave():
+    if not was_up:
         lab.down()
 
 

@@ -5,10 +5,11 @@ import json
 import pytest
 
 from skerry_api.kinds import RUNTIME_NAMESPACE
-from skerry_api.v1alpha1.runtimenode import ConsentRelay
+from skerry_api.v1alpha1.runtimenode import ConsentRelay, FeatureSnapshot
 from skerry_core.errors import SkerryError
 from skerry_edge.sync import local_api
 from skerry_edge.sync.local_api import LocalApi
+from skerry_edge.sync.neighbours.choice import sources
 from tests.cluster.lab import Lab, LabError
 from tests.conftest import LAB_REQUIRED
 from tests.integration.lab.conftest import environment
@@ -151,6 +152,21 @@ def test_what_nodes_say_of_consent_is_kept_and_can_be_followed(cluster, credenti
     api.follow_nodes(found.extend, found.append)
     (kept,) = [each for each in found if each["metadata"]["name"] == node.name]
     assert ConsentRelay.model_validate(kept["status"]["consent"]) == ConsentRelay.model_validate(said)
+
+
+def test_what_a_node_has_for_others_is_kept_and_can_be_listed(cluster, credentials, node):
+    times = {
+        "begunAt": "1970-01-01T00:00:00Z",
+        "madeAt": "2026-05-01T12:00:00.123456Z",
+        "expiresAt": "2026-05-03T12:00:00.123456Z",
+    }
+    snapshot = {"featureSet": f"sha256:{'a' * 64}", "digest": f"sha256:{'b' * 64}", "size": 1 << 30, **times}
+    said = {"site": "site-a", "address": "[fd00::7]:8082", "snapshots": [snapshot]}
+    api = LocalApi(cluster.api_url, credentials)
+    api.write_node_status(node.name, {"observedGeneration": 1, "conditions": [], **said})
+    (found,) = sources(api.nodes(), "site-a", "another-node")
+    assert (found.node, found.address) == (node.name, said["address"])
+    assert found.snapshot == FeatureSnapshot.model_validate(snapshot)
 
 
 def test_the_object_of_another_node_is_out_of_reach(cluster, credentials, node):
