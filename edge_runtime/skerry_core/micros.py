@@ -11,10 +11,15 @@ def micros_of(at: datetime) -> int:
     return (at - _EPOCH) // _MICROSECOND
 
 
+def time_of(micros: int) -> datetime:
+    """In UTC. OverflowError outside the years 1 to 9999."""
+    return _EPOCH + timedelta(microseconds=micros)
+
+
 def rfc3339(micros: int) -> str:
     """In UTC, to the microsecond; a time outside the years 1 to 9999 as its number."""
     try:
-        at = _EPOCH + timedelta(microseconds=micros)
+        at = time_of(micros)
     except OverflowError:
         return f"{micros} µs"
     return at.isoformat(timespec="microseconds").replace("+00:00", "Z")

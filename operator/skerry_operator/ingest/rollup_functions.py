@@ -6,13 +6,13 @@ A state comes from a site, so what can't be read is counted and left out; it mus
 import base64
 import binascii
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
 from functools import reduce
 from typing import Any
 
 import duckdb
 from duckdb.func import SPECIAL
 
+from skerry_core.micros import time_of
 from skerry_core.rollups.state import State, decode, encode, merge
 from skerry_core.rollups.summary import histogram, quantile, summary
 
@@ -21,7 +21,6 @@ _MERGED = (
     "p50 DOUBLE, p95 DOUBLE, p99 DOUBLE, distinct_values BIGINT, vector DOUBLE[], unreadable BIGINT, state VARCHAR)"
 )
 _BUCKETS = 'STRUCT("value" DOUBLE, "count" BIGINT)[]'
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # Microseconds since 1970 that a datetime can hold, either way.
 _LATEST = 60_000_000_000_000_000
 
@@ -79,7 +78,7 @@ def _row(states: Sequence[State], unreadable: int) -> dict[str, Any] | None:
     says = summary(state)
     return {
         "count": says.count,
-        "newest": None if abs(says.newest) > _LATEST else _EPOCH + timedelta(microseconds=says.newest),
+        "newest": None if abs(says.newest) > _LATEST else time_of(says.newest),
         "sum": says.total,
         "mean": says.mean,
         "std": says.std,

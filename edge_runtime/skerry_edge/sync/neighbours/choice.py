@@ -8,8 +8,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from skerry_api.v1alpha1.runtimenode import FeatureSnapshot, RuntimeNodeStatus
+from skerry_core.micros import time_of
 from skerry_edge.features.adoption import AHEAD, OLDER
-from skerry_edge.sync.neighbours.offers import MAX_BYTES, time_of
+from skerry_edge.sync.neighbours.offers import MAX_BYTES
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,13 @@
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 from prometheus_client import Counter
 
 from skerry_api.v1alpha1.runtimenode import FeatureSnapshot
+from skerry_core.micros import time_of
 from skerry_edge.features.snapshots import EXPIRES, FOLDER, Snapshot
 from skerry_edge.sync.neighbours.sealed import CHUNK, seal, sealed_size
 from skerry_edge.sync.traffic import NEIGHBOURS, Traffic
@@ -19,7 +20,6 @@ MAX_SECONDS = 600.0
 """For one transfer."""
 _MAX_OFFERS = 64
 _HEX_DIGITS = 64
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -109,8 +109,3 @@ def _head(path: Path) -> Head | None:
         return Head(version, content, size, note.begun, note.made)
     except (OSError, ValueError):
         return None
-
-
-def time_of(micros: int) -> datetime:
-    """Of µs since 1970."""
-    return _EPOCH + timedelta(microseconds=micros)

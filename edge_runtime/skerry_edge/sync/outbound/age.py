@@ -6,7 +6,7 @@ clock that is wrong has to be set right (the log's own expiry waits as long).
 """
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,11 +19,6 @@ _SECOND = 1_000_000
 SETTLING = SETTLING_MS * 1000
 # Faster than this against the time that the machine has run, a clock leaps.
 TOLERANCE = 60 * _SECOND
-
-
-def microseconds(when: datetime) -> int:
-    """Microseconds since 1970 UTC."""
-    return int(when.timestamp()) * _SECOND + when.microsecond
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,11 @@ import structlog
 from skerry_core.batch.contents import LogName, Row
 from skerry_core.durable import write_file
 from skerry_core.errors import SkerryError
+from skerry_core.micros import micros_of
 from skerry_core.sync_policy.document import StreamPolicy, SyncPolicyDocument
 from skerry_edge.events.follow import Place
 from skerry_edge.events.log import StreamLog
 from skerry_edge.events.record import NewRecord
-from skerry_edge.sync.outbound.age import microseconds
 from skerry_edge.sync.outbound.derived import DerivedLog
 from skerry_edge.sync.outbound.outbound import Outbound
 from skerry_edge.sync.outbound.tails import Tails
@@ -155,7 +155,7 @@ class DerivingLoop(Generic[S]):
         if identity is None:
             return False
         rows: Sequence[Row] = ()
-        until = at = microseconds(now)
+        until = at = micros_of(now)
         if stretch is not None and stretch.batches:
             rows = self._outbound.admitted(stream, stretch.batches, now)
             until = int(stretch.batches[-1].received[-1])

@@ -12,11 +12,12 @@ from prometheus_client import CollectorRegistry, Counter
 from skerry_api.v1alpha1.syncpolicy import AGGREGATES, CONSENT, DEAD_LETTER, ROLLUPS, Consent
 from skerry_core.batch.contents import Row
 from skerry_core.errors import RetryError
+from skerry_core.micros import micros_of
 from skerry_core.sync_policy.document import DataClassPolicy, StreamPolicy, SyncPolicyDocument
 from skerry_edge.events.expiry import uptime_ms
 from skerry_edge.events.follow import Place
 from skerry_edge.events.record import ColumnBatch
-from skerry_edge.sync.outbound.age import Belief, believe, microseconds
+from skerry_edge.sync.outbound.age import Belief, believe
 from skerry_edge.sync.outbound.consent import Consents
 from skerry_edge.sync.outbound.consent_keeper import ConsentKeeper
 from skerry_edge.sync.outbound.consent_record import ConsentRecords
@@ -173,7 +174,7 @@ class Outbound:
 
     def _believed(self, now: datetime) -> int:
         with self._lock:
-            self._belief = believe(self._belief, microseconds(now), self._uptime() * 1000)
+            self._belief = believe(self._belief, micros_of(now), self._uptime() * 1000)
             return self._belief.now
 
 

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from skerry_api.v1alpha1.runtimenode import ConsentRelay, RuntimeNodeStatus
 from skerry_api.v1alpha1.syncpolicy import CONSENT
+from skerry_core.micros import micros_of
 from skerry_edge.events.follow import Place, Tail
 from skerry_edge.ingest.inbox import MAX_WAITING, read_inbox, write_inbox
 from skerry_edge.sync.layout import Layout
@@ -23,7 +24,6 @@ _READ = 1000
 _TURN_SECONDS = 60
 # How far the log was read is written this often: read again, it says the same.
 _WRITE_EVERY = timedelta(seconds=30)
-_MICROSECOND = timedelta(microseconds=1)
 
 _log = structlog.get_logger()
 
@@ -117,7 +117,7 @@ class Relay:
         index = self._index
         while (stretch := self._tail.read(index.place, _READ)) is not None:
             index = index.extended(stretch, self._secret)
-        oldest = int((now - datetime.fromtimestamp(0, UTC) - self._keep()) / _MICROSECOND)
+        oldest = micros_of(now) - self._keep() // timedelta(microseconds=1)
         if self._heard:
             index = index.without_old(oldest, taken_by_all(index, self._node, self._peers))
         told = (self._index.first, self._index.entries)

@@ -15,12 +15,12 @@ from prometheus_client import CollectorRegistry, Counter
 
 from skerry_api.v1alpha1.syncpolicy import ROLLUPS
 from skerry_core.errors import SkerryError
+from skerry_core.micros import micros_of
 from skerry_core.sync_policy.document import StreamPolicy, SyncPolicyDocument
 from skerry_edge.events.follow import Place, Stretch
 from skerry_edge.events.log import StreamLog
 from skerry_edge.events.record import MAX_BODY, NewRecord
 from skerry_edge.events.settings import LogFullError
-from skerry_edge.sync.outbound.age import microseconds
 from skerry_edge.sync.outbound.consent import Consents
 from skerry_edge.sync.outbound.derived import DerivedLog, id_of
 from skerry_edge.sync.outbound.outbound import Outbound
@@ -182,7 +182,7 @@ class RollupLoop:
 
     def _take(self, stream: StreamPolicy, now: datetime) -> bool:
         """Whether there may be more of a stream right now."""
-        name, until = stream.name, microseconds(now)
+        name, until = stream.name, micros_of(now)
         held = self._streams.get(name) or _Stream(self._taking[name].stamp, self._taking[name].consent)
         self._consented(held, now)
         stretch = self._tails.read(name, _READ)
@@ -241,7 +241,7 @@ class RollupLoop:
 
     def _tell(self, name: str, now: datetime) -> None:
         """Append what is over. Where there is no room it is lost, and counted: a rollup must hold up no stream."""
-        held, at = self._streams[name], microseconds(now)
+        held, at = self._streams[name], micros_of(now)
         self._consented(held, now)
         while held.over:
             told = [self._told_of(name, window) for window in held.over[:_APPEND]]
