@@ -7,12 +7,14 @@ value of another type than is wanted all mean that the event doesn't count in th
 
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import cel
-
+from skerry_core.cel_engine import compiled
 from skerry_core.errors import UserMustActError
 from skerry_core.features.conditions import Condition, parse
+
+if TYPE_CHECKING:
+    import cel
 
 MAX_LENGTH = 1024
 FUNCTIONS = frozenset(
@@ -42,7 +44,7 @@ class Expression:
 
     text: str
     fields: tuple[str, ...]
-    program: cel.Program
+    program: "cel.Program"
     condition: Condition | None = None
 
     @classmethod
@@ -53,7 +55,7 @@ class Expression:
         if _LOOP.search(text):
             raise _invalid(feature, "loops over a value are not allowed")
         try:
-            program = cel.compile(text)
+            program = compiled(text)
             references = program.references()
         except (ValueError, TypeError, RuntimeError, RecursionError) as error:
             raise _invalid(feature, str(error)[:300]) from error

@@ -8,12 +8,16 @@ that is an error like any other, of the expression when it is compiled or of one
 import re
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
 
-import cel
 import msgspec
 
+from skerry_core.cel_engine import compiled, context
 from skerry_core.errors import UserMustActError
 from skerry_core.sync_policy.document import AlertPolicy
+
+if TYPE_CHECKING:
+    import cel
 
 MAX_LENGTH = 1024
 MAX_NESTING = 3
@@ -48,7 +52,7 @@ class Predicate:
     """One alert's compiled condition. `nesting` is how deep its loops are nested."""
 
     policy: AlertPolicy
-    program: cel.Program
+    program: "cel.Program"
     nesting: int
     linear: bool
 
@@ -58,7 +62,7 @@ class Predicate:
         try:
             code = _code(policy.when)
             # Anything but a boolean becomes an error, before it is made a Python value. A comment ends with its line.
-            program = cel.compile(f"({policy.when}\n) ? true : false")
+            program = compiled(f"({policy.when}\n) ? true : false")
         except (ValueError, TypeError, RuntimeError, RecursionError) as error:
             message = f"alert {policy.name} is not evaluated, mend its `when`: {str(error)[:300]}"
             raise UserMustActError("AlertInvalid", message) from error
@@ -78,7 +82,7 @@ class Subject:
             event = _decode(body)
         except (ValueError, RecursionError) as error:
             raise UndecidedError("the record is no JSON object") from error
-        self._context = cel.Context({"event": event, "stream": stream})
+        self._context = context({"event": event, "stream": stream})
         self._values = body.count(b",") + 1
         self._size = len(body)
 
@@ -106,7 +110,7 @@ def _code(when: str) -> str:
     """An expression without its literals and comments; ValueError if it is no CEL or beyond the bounds."""
     if len(when) > MAX_LENGTH:
         raise ValueError(f"it is longer than {MAX_LENGTH} characters")
-    cel.compile(when)
+    compiled(when)
     code = _LITERAL.sub('""', when)
     nesting, sums = _shape(code)
     if nesting > MAX_NESTING or sums > MAX_SUMS:
