@@ -45,8 +45,8 @@ test-fast: venv ## The inner loop: unit tests, no lab, under a minute
 
 .PHONY: test
 test: lint ## All but the long tests, on the lab's real clusters
-	$(PYTEST) --numprocesses=2 -m "not lab and not long"
-	$(PYTEST) -m "lab and not long"
+	$(PYTEST) --numprocesses=3 --dist=loadfile -m "not long" --ignore=tests/e2e
+	$(PYTEST) -m "not long" tests/e2e
 
 .PHONY: test-long
 test-long: venv ## The long tests

@@ -1,17 +1,22 @@
 import pytest
 
 from tests.cluster.lab import RequirementMissingError, requirements
-from tests.conftest import LAB_REQUIRED
+from tests.conftest import LAB_REQUIRED, started
 
 SPARE = "site-c"
 
 
 @pytest.fixture(scope="session")
+def lab(unstarted_lab):
+    """The lab with the spare cluster, and without the sites."""
+    return started(unstarted_lab, ["hub", SPARE])
+
+
+@pytest.fixture(scope="session")
 def spare(lab):
     """A cluster beside the story's, for tests that install and uninstall."""
-    if not lab.hands and SPARE not in lab.clusters:
+    if SPARE not in lab.clusters:
         pytest.skip(f"needs a cluster named {SPARE} in CONTEXTS")
-    lab.up(["hub", SPARE])
     return lab.clusters[SPARE]
 
 

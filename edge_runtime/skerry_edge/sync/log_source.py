@@ -111,11 +111,25 @@ class LogSource:
 
 def records_in(gap: Range, segments: list[tuple[int, int]]) -> int:
     """About how many records a gap has: the numbers that a power cut skips, at the begin of a segment, don't count."""
-    count = 0
+    return sum(map(len, _given_out(gap, segments)))
+
+
+def newest_of(gap: Range, records: int, segments: list[tuple[int, int]]) -> Range:
+    """A gap's newest numbers, of about so many records; what a power cut skipped goes with the records before it."""
+    for given in reversed(_given_out(gap, segments)):
+        if records <= len(given):
+            return Range(given.last - records, gap.last)
+        records -= len(given)
+    return gap
+
+
+def _given_out(gap: Range, segments: list[tuple[int, int]]) -> list[Range]:
+    """What of a gap's numbers may name records, by segment."""
+    found = []
     for first, until in segments:
         skipped = (until - first) // POWER_CUT_SKIP * POWER_CUT_SKIP
-        count += max(min(gap.last + 1, until) - max(gap.after + 1, first + skipped), 0)
-    return count
+        found.append(Range(max(gap.after, first + skipped - 1), min(gap.last, until - 1)))
+    return [each for each in found if len(each)]
 
 
 def _upto(batch: ColumnBatch, last: int) -> ColumnBatch:

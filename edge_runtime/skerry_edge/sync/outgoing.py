@@ -15,9 +15,9 @@ from skerry_core.sync_policy.document import StreamPolicy, SyncPolicyDocument
 from skerry_edge.events.identity import ASIDE, LogIdentity
 from skerry_edge.events.record import FIRST_SEQ, ColumnBatch
 from skerry_edge.sync.cutting import Cut, Fitted, fit, joined, reasons
-from skerry_edge.sync.log_source import LogSource, records_in
+from skerry_edge.sync.log_source import LogSource, newest_of, records_in
 from skerry_edge.sync.outbound.gate import Outcome
-from skerry_edge.sync.positions import MAX_RANGES, Range, Sent, cut, parts, without
+from skerry_edge.sync.positions import MAX_RANGES, Range, Sent, parts, without
 from skerry_edge.sync.schedule.plan import Part, Queue, Waiting
 from skerry_edge.sync.sent_notes import SentNotes
 
@@ -168,7 +168,7 @@ class Outgoing:
         numbers = min(max(int(max_bytes / self._per_record), 1), MAX_NUMBERS)
         too_much = records_in(gap, self._segments) > numbers
         newest = part is Part.LIVE and too_much and len(self.sent.ranges) < MAX_RANGES
-        wanted = cut(gap, numbers, split=True) if newest else gap
+        wanted = newest_of(gap, numbers, self._segments) if newest else gap
         if self.again is not None and self.again[0] is part:
             wanted, newest = self.again[1], False
         found = self._collect(part, wanted, stream, passed, now)

@@ -103,10 +103,3 @@ def parts(sent: Sent, head: int) -> dict[Part, Range]:
     if not len(newest):
         newest = Range(sent.ranges[-2].last, sent.ranges[-1].after) if len(sent.ranges) > 1 else oldest
     return {Part.LIVE: oldest} if newest == oldest else {Part.LIVE: newest, Part.HISTORY: oldest}
-
-
-def cut(gap: Range, numbers: int, *, split: bool) -> Range:
-    """At most so many of a gap's numbers: its newest, or its oldest if it may not be `split`."""
-    if numbers >= len(gap):
-        return gap
-    return Range(gap.last - numbers, gap.last) if split else Range(gap.after, gap.after + numbers)

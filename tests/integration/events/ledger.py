@@ -39,7 +39,7 @@ class Writer:
             if line.endswith(b"\n"):
                 self.lines.append(line.decode().strip())
 
-    def said(self, count: int, seconds: float = 30.0) -> None:
+    def said(self, count: int, seconds: float = 120.0) -> None:
         """Wait until it has said so many lines, or ended."""
         waiting = threading.Event()
         for _ in range(int(seconds * 200)):

@@ -52,7 +52,7 @@ ANALYSIS = AnalysisLimits(
     latency_floor=timedelta(milliseconds=20),
     guardrails=GuardrailLimits(max_trips=3, window=timedelta(minutes=1), latency_limit=timedelta(milliseconds=500)),
 )
-_DEADLINE = 60.0
+_DEADLINE = 180.0
 
 
 def free_port() -> int:

@@ -22,7 +22,7 @@ from tests.unit.ingest.worlds import raw_event, stored_ids
 
 STRUCTURED = "application/cloudevents+json"
 BATCH = "application/cloudevents-batch+json"
-_DEADLINE = 30.0
+_DEADLINE = 120.0
 _ROOT = Path(__file__).parents[3]
 
 

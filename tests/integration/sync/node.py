@@ -121,7 +121,7 @@ class Node:
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(timeout=5)
 
-    def wait(self, what: str, condition, seconds: float = 30.0) -> None:
+    def wait(self, what: str, condition, seconds: float = 120.0) -> None:
         wait_for(what, condition, seconds=seconds, every=0.02, log=self.log, gone=self._gone)
 
     @property

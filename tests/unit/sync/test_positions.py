@@ -2,7 +2,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skerry_edge.sync.positions import Range, Sent, cut, parts, without
+from skerry_edge.events.identity import POWER_CUT_SKIP
+from skerry_edge.sync.log_source import newest_of, records_in
+from skerry_edge.sync.positions import Range, Sent, parts, without
 from skerry_edge.sync.schedule.plan import Part
 
 ranges = st.builds(lambda after, count: Range(after, after + count), st.integers(0, 60), st.integers(0, 12))
@@ -39,12 +41,31 @@ def test_without_takes_exactly_that_away(some, done):
     assert numbers(*without(some, done)) == numbers(*some) - numbers(done)
 
 
+SKIP = POWER_CUT_SKIP
+# 1 to 9, then a power cut in each of two boots: 10 to 14 and 15 to 20, beyond what was skipped.
+SEGMENTS = [(1, 10), (10, 15 + SKIP), (15 + SKIP, 21 + 2 * SKIP)]
+
+
 @pytest.mark.parametrize(
-    ("count", "split", "expected"),
-    [(5, True, Range(15, 20)), (5, False, Range(10, 15)), (10, True, Range(10, 20)), (99, False, Range(10, 20))],
+    ("gap", "count", "after"),
+    [
+        (Range(0, 20 + 2 * SKIP), 4, 16 + 2 * SKIP),
+        (Range(0, 20 + 2 * SKIP), 6, 14 + 2 * SKIP),
+        (Range(0, 20 + 2 * SKIP), 7, 13 + SKIP),
+        (Range(0, 20 + 2 * SKIP), 12, 8),
+        (Range(0, 20 + 2 * SKIP), 20, 0),
+        (Range(0, 20 + 2 * SKIP), 99, 0),
+        # What is left of it may end with numbers that name nothing.
+        (Range(0, 14 + 2 * SKIP), 2, 12 + SKIP),
+        (Range(0, 9 + SKIP), 2, 7),
+        (Range(12 + SKIP, 17 + 2 * SKIP), 4, 13 + SKIP),
+        (Range(9, 9 + SKIP), 2, 9),
+    ],
 )
-def test_a_gap_is_cut_at_its_newest_or_its_oldest(count, split, expected):
-    assert cut(Range(10, 20), count, split=split) == expected
+def test_the_newest_records_are_found_beyond_what_power_cuts_skipped(gap, count, after):
+    found = newest_of(gap, count, SEGMENTS)
+    assert found == Range(after, gap.last)
+    assert records_in(found, SEGMENTS) == min(count, records_in(gap, SEGMENTS))
 
 
 @pytest.mark.parametrize("noted", [{}, {"acked": 1}, {"acked": "x", "ranges": []}, {"acked": 1, "ranges": [[1]]}])

@@ -204,6 +204,20 @@ def test_a_budget_is_never_exceeded_and_a_batch_is_cut_to_it(tmp_path):
     node.close()
 
 
+def test_what_a_power_cut_skipped_costs_no_batches_of_its_own(tmp_path):
+    """A million numbers, looked at as if they were records, would use the budget up for years."""
+    node = Node(tmp_path, policy=limited(Tier.MODEL_FEEDBACK, bytes_per_hour=30_000))
+    node.log.append(210)
+    Happening.restart_inference(node, 1)
+    node.log.append(1)
+    for _ in range(5):
+        node.later(HOUR)
+        node.drain()
+    assert sorted(node.stored) == sorted(node.log.appended)
+    assert len(node.outbox.uploads) < 10
+    node.close()
+
+
 def test_a_record_that_no_budget_allows_says_so_and_the_next_policy_lets_it_go(tmp_path):
     node = Node(tmp_path, policy=limited(Tier.MODEL_FEEDBACK, bytes_per_day=12_000))
     node.log.append(1, size=60_000)
