@@ -9,7 +9,11 @@ from collections.abc import Iterable
 MEMBER = "device"
 REVISION = "revision"
 """In the member: twelve hexadecimal digits of the SHA-256 of the device's entry. It is there whenever the member is."""
-REVISION_PATH = f"{MEMBER}.{REVISION}"
+AS_OF = "asOf"
+"""In the member: the moment as of which the registry is right, if it says so (RFC 3339)."""
+REVISION_PATH, AS_OF_PATH = f"{MEMBER}.{REVISION}", f"{MEMBER}.{AS_OF}"
+ALONG = (REVISION_PATH, AS_OF_PATH)
+"""Whoever reads anything of a device reads these, too."""
 
 
 def reads_device(paths: Iterable[str]) -> bool:

@@ -8,7 +8,7 @@
 """
 
 from collections.abc import Iterator, MutableMapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -60,7 +60,9 @@ class _Batch:
         """Some of the rows."""
         columns = [
             Column(
-                None if column.values is None else column.values[at], None if column.mask is None else column.mask[at]
+                None if column.values is None else column.values[at],
+                None if column.mask is None else column.mask[at],
+                None if column.as_of is None else column.as_of[at],
             )
             for column in self.columns
         ]
@@ -101,6 +103,12 @@ def take(plan: Plan, events: RawEvents) -> Taken:
         undecided = evaluation.undecided
     received = events.received[rows]
     time = np.minimum(events.time[rows], received)
+    if normalized.rows and normalized.as_of is not None:
+        as_of = np.minimum(time, normalized.as_of)
+        columns = [
+            replace(column, as_of=as_of) if planned.derived else column
+            for planned, column in zip(plan.columns, columns, strict=True)
+        ]
     return Taken(rows, normalized.keys, columns, time, received, refusals, late, undecided)
 
 

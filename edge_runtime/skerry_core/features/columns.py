@@ -24,23 +24,29 @@ class ColumnKind(StrEnum):
 
 @dataclass(frozen=True)
 class ColumnPlan:
-    """One column, shared by all features with the same value, filter and kind. `length` is a vector's."""
+    """One column, shared by all features with the same value, filter and kind. `length` is a vector's.
+
+    `derived` says that it is made with reference data: of what the site knows of its devices.
+    """
 
     kind: ColumnKind
     value: str | None
     filter: str | None
     length: int = 0
+    derived: bool = False
 
 
 @dataclass(frozen=True)
 class Column:
     """A column of n rows: `values` is float64 [n], uint64 hashes [n] or float64 [n, length], by its kind.
 
-    Rows outside `mask` (None: all rows count) hold nothing of meaning.
+    Rows outside `mask` (None: all rows count) hold nothing of meaning. `as_of` is int64 [n] in microseconds, of what is
+    derived from reference data: how far each row is up to date.
     """
 
     values: NDArray[Any] | None
     mask: Mask | None
+    as_of: Integers | None = None
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ from skerry_api.v1alpha1.featureset import (
     WindowKind,
 )
 from skerry_api.v1alpha1.fields import ApiModel, Digest, Duration, Name, SemVer
-from skerry_core.devices import REVISION_PATH, reads_device
+from skerry_core.devices import ALONG, reads_device
 
 # A document is made of the kind's words, so who reads one finds them here too.
 __all__ = [
@@ -194,7 +194,7 @@ class FeatureSetDocument(ApiModel):
     def paths(self) -> tuple[str, ...]:
         """All that is looked at in an event, each once, the key's parts first."""
         own = [each.path for each in self.entities] + [path for each in self.fields for path in each.paths]
-        return tuple(dict.fromkeys([*own, *([REVISION_PATH] if reads_device(own) else ())]))
+        return tuple(dict.fromkeys([*own, *(ALONG if reads_device(own) else ())]))
 
 
 class FeatureSetRef(ApiModel):

@@ -7,16 +7,20 @@ give the same columns on every node: all arithmetic here is one multiplication a
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from operator import attrgetter
 from typing import Any
 
 import msgspec
+import numpy as np
 
-from skerry_core.devices import REVISION_PATH, reads_device
+from skerry_core.devices import ALONG, AS_OF_PATH, REVISION_PATH, reads_device
 from skerry_core.errors import UserMustActError
+from skerry_core.features.columns import Integers
 from skerry_core.features.definition import Entity, FieldType, SourceField
 from skerry_core.features.entity_key import KEY_TYPE, entity_key
 from skerry_core.features.fields import ToldCheck, check_for, check_told
+from skerry_core.micros import micros_of
 
 _PATH_IN_MESSAGE = re.compile(r" - at `\$\.?(?P<path>[^`]*)`$")
 _TYPES: Mapping[FieldType, Any] = {
@@ -28,6 +32,7 @@ _TYPES: Mapping[FieldType, Any] = {
     FieldType.VECTOR: list[float] | None,
 }
 _ANY = str | int | float | bool | list[float] | None
+_FOREVER = (1 << 63) - 1
 _MISSING = frozenset({"EntityMissing", "Missing", "UnitMissing"})
 
 
@@ -44,13 +49,15 @@ class Refusal:
 class Normalized:
     """What is left of a batch: `rows` (by number in the batch), each one's entity key, and values by field name.
 
-    A field's values are Python objects of its type, None where the event has none.
+    A field's values are Python objects of its type, None where the event has none. `as_of` is int64 by row, in
+    microseconds: when the registry was right that the event's device was found in; None if nothing of devices is read.
     """
 
     rows: list[int]
     keys: list[bytes]
     fields: Mapping[str, Sequence[Any]]
     refusals: list[Refusal]
+    as_of: Integers | None = None
 
 
 @dataclass(frozen=True)
@@ -97,8 +104,9 @@ class Normalizer:
             fields[source.name] = checked
             for at, reason in faults.items():
                 found.setdefault(at, Refusal(rows[at], reason, source.name))
+        as_of = _moments(beside[AS_OF_PATH]) if AS_OF_PATH in beside else None
         if not found:
-            return Normalized(rows, keys, fields, refusals)
+            return Normalized(rows, keys, fields, refusals, as_of)
         if REVISION_PATH in beside:
             self._blame_devices(found, beside[REVISION_PATH])
         refusals = sorted([*refusals, *found.values()], key=lambda refusal: refusal.row)
@@ -108,6 +116,7 @@ class Normalizer:
             keys=[keys[at] for at in kept],
             fields={name: [values[at] for at in kept] for name, values in fields.items()},
             refusals=refusals,
+            as_of=None if as_of is None else as_of[kept],
         )
 
     def _blame_devices(self, found: dict[int, Refusal], revisions: Sequence[str | None]) -> None:
@@ -160,10 +169,10 @@ class Normalizer:
 
 
 def _beside(entities: Sequence[Entity], fields: Sequence[SourceField]) -> tuple[str, ...]:
-    """Paths to what isn't a value itself: units, and whether the device was known."""
+    """Paths to what isn't a value itself: units, and whether the device was known, as of when."""
     units = [path for source in fields if source.told_unit is not None for path in source.told_unit.paths]
     own = [each.path for each in entities] + [each.path for each in fields] + units
-    return tuple(dict.fromkeys([*units, *([REVISION_PATH] if reads_device(own) else ())]))
+    return tuple(dict.fromkeys([*units, *(ALONG if reads_device(own) else ())]))
 
 
 def _check(source: SourceField) -> ToldCheck:
@@ -181,6 +190,20 @@ def _units(source: SourceField, beside: Mapping[str, Sequence[Any]], count: int)
     for path in reversed(source.told_unit.paths):
         units = [known if told is None else told for known, told in zip(units, beside[path], strict=True)]
     return units
+
+
+def _moments(told: Sequence[Any]) -> Integers:
+    """Where nothing is told, reference data are right for ever; what is told and no time vouches for nothing."""
+    texts = [text if text is None or isinstance(text, str) else "" for text in told]
+    moments = {text: _FOREVER if text is None else _moment(text) for text in set(texts)}
+    return np.array([moments[text] for text in texts], dtype=np.int64)
+
+
+def _moment(text: str) -> int:
+    try:
+        return micros_of(datetime.fromisoformat(text))
+    except (ValueError, TypeError):
+        return 0
 
 
 def _plain(values: Sequence[Any]) -> Sequence[Any]:

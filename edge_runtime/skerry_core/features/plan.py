@@ -10,6 +10,7 @@ from datetime import timedelta
 from decimal import Context, Decimal
 from functools import cached_property
 
+from skerry_core.devices import reads_device
 from skerry_core.errors import UserMustActError
 from skerry_core.features.accumulators.kinds import PARTS, Kind, build
 from skerry_core.features.accumulators.protocol import Accumulator
@@ -71,6 +72,7 @@ class FeaturePlan:
 
     The first slot is the tally of its column. `panes` is the window's length in panes; `size` is it in microseconds,
     as are `ttl` and `interval` (Health alone). `weights[i]` is what a pane counts that lies i panes back (Ewma alone).
+    `as_of` is the place of what says how far reference data reach, for a feature that is derived from some.
     """
 
     feature: Feature
@@ -82,6 +84,7 @@ class FeaturePlan:
     ttl: int
     interval: int = 0
     weights: tuple[float, ...] = ()
+    as_of: int | None = None
 
     @cached_property
     def rule(self) -> str:
@@ -185,6 +188,7 @@ class _Compiler:
         self.names = frozenset(self.fields)
         if reserved := self.names & RESERVED:
             raise UserMustActError("FeatureSetInvalid", f"{', '.join(sorted(reserved))} means something in expressions")
+        self.by_device = reads_device(part.path for part in document.entities)
         self.columns: dict[ColumnPlan, int] = {}
         self.expressions: dict[str, Expression] = {}
         self.panes: dict[int, _Pane] = {}
@@ -199,6 +203,7 @@ class _Compiler:
         pane.keep = max(pane.keep, reach + _SPARE_PANES)
         kinds = (Kind.TALLY, *PARTS[feature.aggregation])
         slots = tuple(pane.slot(self.columns[column], kind, feature, column.length) for kind in kinds)
+        as_of = pane.slot(self.columns[column], Kind.AS_OF, feature, 0) if column.derived else None
         return FeaturePlan(
             feature=feature,
             pane=pane.number,
@@ -209,6 +214,7 @@ class _Compiler:
             ttl=feature.ttl // _MICROSECOND,
             interval=0 if feature.interval is None else feature.interval // _MICROSECOND,
             weights=self._weights(feature, panes),
+            as_of=as_of,
         )
 
     def _column(self, feature: Feature) -> ColumnPlan:
@@ -236,7 +242,7 @@ class _Compiler:
         if condition in self.fields and self.fields[condition].type is not FieldType.BOOL:
             raise _invalid(name, f"field {condition} is no condition")
         length = feature.length or 0 if kind is ColumnKind.VECTOR else 0
-        column = ColumnPlan(kind, value, condition, length)
+        column = ColumnPlan(kind, value, condition, length, derived=self._derived(value) or self._derived(condition))
         self.columns.setdefault(column, len(self.columns))
         return column
 
@@ -247,6 +253,13 @@ class _Compiler:
         if text not in self.names and text not in self.expressions:
             self.expressions[text] = Expression.compile(text, self.names, feature)
         return text
+
+    def _derived(self, text: str | None) -> bool:
+        """Whether something of the device goes into a value or filter, or into what all of the set are by."""
+        if self.by_device:
+            return True
+        names = () if text is None else (text,) if text in self.fields else self.expressions[text].fields
+        return any(reads_device(self.fields[name].paths) for name in names)
 
     def _weights(self, feature: Feature, panes: int) -> tuple[float, ...]:
         """0.5^(i * pane / half_life), in decimal: pow() of two machines may differ in the last bit."""

@@ -37,8 +37,9 @@ _PRESENT, _OUTSIDE_MAX_AGE = FeatureStatus.PRESENT, FeatureStatus.OUTSIDE_MAX_AG
 
 
 class FeatureValue(msgspec.Struct, frozen=True, gc=False):
-    """A feature of an entity. `event_time` is that of the newest event in it, `age_us` how long ago that is.
+    """A feature of an entity. `as_of` is when the newest event in it happened, `age_us` how long ago that is.
 
+    What is derived from reference data is no fresher than they are: `as_of` is no later than theirs.
     `events` is how many events count in its window.
     What is OUTSIDE_MAX_AGE still tells its value; what is NOT_FOUND has none, and no age.
     """
@@ -47,7 +48,7 @@ class FeatureValue(msgspec.Struct, frozen=True, gc=False):
     value: Value | None
     status: FeatureStatus
     age_us: int | None
-    event_time: int | None
+    as_of: int | None
     events: int = 0
 
 
@@ -76,8 +77,10 @@ def read(plan: Plan, state: EntityState | None, now_us: int) -> Reading:
         for place, feature in members:
             value = _read(feature, panes, window, end, now_us)
             values[place] = value
-            if value.status is _PRESENT and value.event_time is not None:
-                until = min(until, value.event_time + feature.ttl + 1)
+            if value.status is _PRESENT and value.as_of is not None:
+                until = min(until, value.as_of + feature.ttl + 1)
+            if feature.as_of is not None and feature.feature.aggregation is Aggregation.RECENCY:
+                until = min(until, now_us + 1)  # its age doesn't tell it
     return Reading(tuple(values), until)
 
 
@@ -101,23 +104,26 @@ def _read(feature: FeaturePlan, panes: dict[int, Pane], window: Window, end: int
     tally = window.merged(feature.slots[0])
     count = 0
     if tally is not None:
-        count, newest = tally
+        count, as_of = tally
         value = value_of(feature, window, now)
+        if feature.as_of is not None:
+            as_of = window.merged(feature.as_of)
     elif feature.feature.aggregation in _ZERO_IS_AN_ANSWER:
-        before = _newest(panes, feature.slots[0], end)
+        before = _newest(panes, feature, end)
         if before is None:
             return _nothing(name)
-        newest, value = before, 0.0
+        as_of, value = before, 0.0
     else:
         return _nothing(name)
-    age = max(0, now - newest)
-    return FeatureValue(name, value, _PRESENT if age <= feature.ttl else _OUTSIDE_MAX_AGE, age, newest, count)
+    age = max(0, now - as_of)
+    return FeatureValue(name, value, _PRESENT if age <= feature.ttl else _OUTSIDE_MAX_AGE, age, as_of, count)
 
 
-def _newest(panes: dict[int, Pane], slot: int, end: int) -> int | None:
-    """Time of the newest event that a tally knows of, in panes before `end`."""
-    tallies: list[Any] = [pane[slot] for number, pane in panes.items() if number < end]
-    return max((tally[1] for tally in tallies if tally is not None), default=None)
+def _newest(panes: dict[int, Pane], feature: FeaturePlan, end: int) -> int | None:
+    """`as_of` of all events that count, in panes before `end`."""
+    tally, as_of = feature.slots[0], feature.as_of
+    counted = [pane for number, pane in panes.items() if number < end and pane[tally] is not None]
+    return max((pane[tally][1] if as_of is None else pane[as_of] for pane in counted), default=None)
 
 
 def _nothing(name: str) -> FeatureValue:

@@ -127,7 +127,7 @@ def _vector(
         return found.values, found.defaulted
     if binding.on_rejected is not OnRejected.DEFAULTS or not np.isfinite(found.values).all():
         value = next(each for each in reading.whole.values if each.name == found.rejected[0])
-        age = "it has no event" if value.age_us is None else f"its newest event is {value.age_us / 1e6:.1f} s old"
+        age = "it has no event" if value.age_us is None else f"it is {value.age_us / 1e6:.1f} s old"
         message = f"feature {value.name} of {document.namespace}/{document.name} is {value.status}: {age}"
         raise ProtocolError(HTTPStatus.CONFLICT, message)
     return found.values, found.defaulted + found.rejected
@@ -151,7 +151,7 @@ def _lineage(
     adopted = reading.adopted
     if adopted is not None and reading.since > adopted.made:
         adopted = None  # no window reaches back to its events
-    ages = (None if value.event_time is None else max(reading.now - value.event_time, 0) for value in used)
+    ages = (None if value.as_of is None else max(reading.now - value.as_of, 0) for value in used)
     return FeatureLineage(
         input=binding.input,
         set=f"{document.namespace}/{document.name}",

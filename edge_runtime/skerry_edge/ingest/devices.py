@@ -2,11 +2,13 @@
 
 The file `devices.json`:
 
-    {"devices": {"press-7": {"model": "X1", "firmware": "2.1", "place": "hall 2", "units": {"rms": "m/s"}}}}
+    {"asOf": "2026-11-28T06:00:00Z",
+     "devices": {"press-7": {"model": "X1", "firmware": "2.1", "place": "hall 2", "units": {"rms": "m/s"}}}}
 
 The names of devices are those that events give. What is known of one are texts, numbers and booleans by name, and
 groups of these. An entry's stored form is its canonical JSON with the entry's `revision`, so the same entry gives the
-same bytes wherever it is read.
+same bytes wherever it is read. `asOf` may be left out; it is stored with each entry, and features that are derived from
+what is known of devices are no fresher than that.
 """
 
 import json
@@ -21,10 +23,12 @@ from msgspec import UNSET, Raw, UnsetType
 
 from skerry_core import digest as digests
 from skerry_core.canonical import canonical_json
-from skerry_core.devices import MEMBER, REVISION
+from skerry_core.devices import AS_OF, MEMBER, REVISION
 from skerry_core.errors import UserMustActError
 from skerry_edge.ingest.cloudevent import Event
+from skerry_edge.ingest.errors import MalformedError
 from skerry_edge.ingest.limits import MAX_KEY_CHARACTERS
+from skerry_edge.ingest.rfc3339 import format_time, parse_time
 
 MAX_DOCUMENT_BYTES = 1 << 20
 """What Kubernetes takes as a ConfigMap."""
@@ -42,10 +46,14 @@ MAX_ADDED_BYTES = len(_ADDED) + MAX_ENTRY_BYTES
 
 @dataclass(frozen=True)
 class Devices:
-    """The registry: `entries` are the stored forms by device, `data` the canonical bytes that `digest` names."""
+    """The registry: `entries` are the stored forms by device, `data` the canonical bytes that `digest` names.
+
+    `as_of` is in microseconds since 1970, None if the registry doesn't tell.
+    """
 
     entries: Mapping[str, bytes]
     data: bytes
+    as_of: int | None = None
 
     @property
     def digest(self) -> str:
@@ -64,13 +72,15 @@ def read_devices(data: bytes) -> Devices:
         document = json.loads(data, object_pairs_hook=_unique, parse_constant=_no_number)
     except (ValueError, RecursionError) as error:
         raise _invalid(str(error)) from error
-    if not isinstance(document, dict) or document.keys() != {"devices"} or not isinstance(document["devices"], dict):
-        raise _invalid('it must be {"devices": {NAME: {…}, …}}')
-    devices: dict[str, Any] = document["devices"]
+    devices: Any = document.get("devices") if isinstance(document, dict) else None
+    if not isinstance(devices, dict) or not document.keys() <= {"devices", AS_OF}:
+        raise _invalid('it must be {"devices": {NAME: {…}, …}}, with "asOf" or without')
+    as_of = _moment(document[AS_OF]) if AS_OF in document else None
     if len(devices) > MAX_DEVICES:
         raise _invalid(f"there may be at most {MAX_DEVICES} devices")
     try:
-        return Devices({name: _entry(name, known) for name, known in devices.items()}, canonical_json(document))
+        entries = {name: _entry(name, known, as_of) for name, known in devices.items()}
+        return Devices(entries, canonical_json(document), as_of)
     except ValueError as error:
         # Half of a character (a lone surrogate) has no bytes.
         raise _invalid(str(error)) from error
@@ -122,13 +132,20 @@ def _reader(path: str) -> Callable[[bytes], str | None]:
     return read
 
 
-def _entry(name: str, known: Any) -> bytes:
+def _moment(text: Any) -> int:
+    try:
+        return parse_time(text if isinstance(text, str) else "")
+    except MalformedError as error:
+        raise _invalid(f"{AS_OF}: {error}") from error
+
+
+def _entry(name: str, known: Any, as_of: int | None) -> bytes:
     if not 0 < len(name) <= MAX_KEY_CHARACTERS:
         raise _invalid(f"a device's name has 1 to {MAX_KEY_CHARACTERS} characters")
     if not isinstance(known, dict):
         raise _invalid(f"what is known of {name[:64]!r} must be an object")
-    if REVISION in known:
-        raise _invalid(f"{name[:64]!r}: {REVISION} is made of the entry itself; give yours another name")
+    if taken := known.keys() & {REVISION, AS_OF}:
+        raise _invalid(f"{name[:64]!r}: {min(taken)} is told of every device; give yours another name")
     for member, value in known.items():
         _check(name, member, value)
         if isinstance(value, dict):
@@ -137,7 +154,8 @@ def _entry(name: str, known: Any) -> bytes:
                     raise _invalid(f"{name[:64]!r}: {member}.{inner} is nested too deeply")
                 _check(name, inner, below)
     revision = digests.hex_of(digests.of_bytes(canonical_json(known)))[:_REVISION_DIGITS]
-    entry = canonical_json({**known, REVISION: revision})
+    told = {} if as_of is None else {AS_OF: format_time(as_of)}
+    entry = canonical_json({**known, **told, REVISION: revision})
     if len(entry) > MAX_ENTRY_BYTES:
         raise _invalid(f"what is known of {name[:64]!r} has {len(entry)} bytes, allowed are {MAX_ENTRY_BYTES}")
     return entry

@@ -90,6 +90,7 @@ class DevicesKeeper:
         count = len(self._devices.entries)
         self._metrics.devices.clear()
         self._metrics.devices.labels(self._devices.digest).set(count)
+        self._metrics.devices_as_of.set((self._devices.as_of or 0) / 1e6)
         _log.info("devices in force", digest=self._devices.digest, devices=count)
 
 

@@ -43,6 +43,11 @@ class IngestMetrics:
         self.devices = Gauge(
             "skerry_devices", "Devices in the site's registry, and its version.", ("digest",), registry=registry
         )
+        self.devices_as_of = Gauge(
+            "skerry_devices_as_of_timestamp_seconds",
+            "As of when the site's registry of devices is right; 0 if it doesn't tell.",
+            registry=registry,
+        )
         self.devices_invalid = Gauge(
             "skerry_devices_invalid",
             "1 while devices.json can't be understood, and the last good one is gone by.",

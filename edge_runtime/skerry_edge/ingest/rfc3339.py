@@ -1,8 +1,9 @@
 """RFC 3339 timestamps to microseconds since 1970 UTC."""
 
 import re
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import datetime, timedelta, timezone
 
+from skerry_core.micros import micros_of, time_of
 from skerry_edge.ingest.errors import MalformedError
 
 # https://www.rfc-editor.org/rfc/rfc3339#section-5.6: `T` and `Z` may be lower case, fractions have any length.
@@ -11,8 +12,6 @@ _FORM = re.compile(
     r"(?:[Zz]|([+-])([01]\d|2[0-3]):([0-5]\d))",
     re.ASCII,
 )
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 
 
 def parse_time(text: str) -> int:
@@ -29,14 +28,13 @@ def parse_time(text: str) -> int:
     zone = timezone(-offset if sign == "-" else offset)
     try:
         local = datetime(int(year), int(month), int(day), int(hour), int(minute), tzinfo=zone)
-        since = local - _EPOCH + timedelta(seconds=int(second), microseconds=micros)
-        _ = _EPOCH + since
+        since = micros_of(local) + int(second) * 1_000_000 + micros
+        time_of(since)
     except (ValueError, OverflowError) as error:
         raise MalformedError("InvalidTime", f"time is not in the calendar: {text[:64]}") from error
-    return since // _MICROSECOND
+    return since
 
 
 def format_time(micros: int) -> str:
     """The same the other way round, in UTC."""
-    moment = _EPOCH + timedelta(microseconds=micros)
-    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
+    return time_of(micros).isoformat(timespec="microseconds").replace("+00:00", "Z")

@@ -79,6 +79,7 @@ def test_images_come_from_the_registry_that_is_given(render, chart, values):
         ),
         ("skerry-site", SITE, '--set-json=events.devices={"a":{"revision":"x"}}', "propertyName 'revision'"),
         ("skerry-site", SITE, '--set-json=events.devices={"a":{"x":{"y":{}}}}', "events/devices"),
+        ("skerry-site", SITE, "--set=events.devicesAsOf=yesterday", "events/devicesAsOf"),
         ("skerry-site", SITE, "--set=telemetry.otlp.endpoint=collector:4317", "telemetry/otlp/endpoint"),
         ("skerry-site", SITE, "--set=site.name=", "site.name"),
         ("skerry-site", SITE, "--set=trust.hubPublicKey=", "--set-file trust.hubPublicKey"),
@@ -181,6 +182,9 @@ def test_devices_are_a_config_map_that_nodes_can_read(render):
     assert made["metadata"]["namespace"] == "skerry-runtime"
     devices = read_devices(made["data"]["devices.json"].encode())
     assert devices == read_devices(json.dumps({"devices": told}).encode())
+    checked = {"asOf": "2026-11-28T06:00:00Z", "devices": told}
+    (made,) = found(f"--set-json=events.devices={json.dumps(told)}", f"--set=events.devicesAsOf={checked['asOf']}")
+    assert read_devices(made["data"]["devices.json"].encode()) == read_devices(json.dumps(checked).encode())
 
 
 def test_a_receiver_of_metrics_is_a_secret_where_one_is_named(render):

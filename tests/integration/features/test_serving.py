@@ -132,9 +132,9 @@ def test_features_from_events_to_answers(node):
     assert len(lineage["ages"]) == 4
 
 
-def tell(node, **devices):
+def tell(node, as_of=None, **devices):
     """Give the node another registry, and wait until it goes by that."""
-    data = json.dumps({"devices": devices}).encode()
+    data = json.dumps({"devices": devices} | ({} if as_of is None else {"asOf": as_of})).encode()
     node.devices_dir.mkdir(exist_ok=True)
     (node.devices_dir / "new").write_bytes(data)
     (node.devices_dir / "new").rename(node.devices_dir / "devices.json")
@@ -143,10 +143,10 @@ def tell(node, **devices):
         node.wait(lambda: f'skerry_devices{{digest="{digest}"}}' in node.get("/metrics", status=True)[1].decode())
 
 
-def shown(node, entity="press-7"):
+def shown(node, entity="press-7", member="value"):
     """The features of an entity, once its set is computed."""
     status, body = node.get(f"/v1/features/plant/presses/{entity}", status=True)
-    return status == 200 and [each["value"] for each in json.loads(body)["versions"][0]["features"]]
+    return status == 200 and [each[member] for each in json.loads(body)["versions"][0]["features"]]
 
 
 def test_what_is_known_of_devices_counts_as_it_was_when_their_events_came(node):
@@ -206,6 +206,12 @@ def test_what_is_known_of_devices_counts_as_it_was_when_their_events_came(node):
     node.start()
     node.wait_phase("Serving", release)
     node.wait(lambda: shown(node) == expected)
+
+    # What is derived from a registry that nobody has checked for long is as old as that, however new the event.
+    tell(node, as_of="2020-01-01T00:00:00Z", **{"press-8": {"gain": 3, "model": "X1"}})
+    assert post(node, 4, 4.0, "press-8") == 200
+    node.wait(lambda: shown(node, "press-8") == [1.0, 12.0, 4.0, 4.0])
+    assert shown(node, "press-8", "status") == ["PRESENT", "OUTSIDE_MAX_AGE", "PRESENT", "OUTSIDE_MAX_AGE"]
     assert node.stop() == 0
 
 

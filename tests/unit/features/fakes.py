@@ -146,7 +146,7 @@ class FakeEngine:
 
     def at(self, reading, now):
         values = (
-            value if value.event_time is None else structs.replace(value, age_us=max(now - value.event_time, 0))
+            value if value.as_of is None else structs.replace(value, age_us=max(now - value.as_of, 0))
             for value in reading.values
         )
         return Reading(tuple(values), reading.until_us)

@@ -9,8 +9,11 @@ from hypothesis import strategies as st
 from skerry_core.errors import UserMustActError
 from skerry_core.features.normalize import Normalizer
 from skerry_core.features.plan import compile_set
+from skerry_core.features.read import FeatureStatus, read
+from skerry_core.micros import rfc3339
+from skerry_edge.features.engine import CoreEngine
 from skerry_edge.ingest.devices import read_devices, with_device
-from tests.unit.features.sets import T0, document, encoded, event, feature, plan, run, values
+from tests.unit.features.sets import KEY, T0, document, encoded, event, feature, plan, raw, run, values
 
 UNITS = {
     "paths": ["data.unit", "device.units.rms"],
@@ -103,10 +106,12 @@ def test_an_engine_of_an_older_grammar_would_pass_over_units():
 ENTRIES = st.fixed_dictionaries(
     {}, optional={"model": st.sampled_from(["X1", "Y2"]), "units": st.just({"rms": "m/s"}), "gain": st.integers(1, 3)}
 )
+CHECKED = st.sampled_from([None, "2023-11-14T22:13:00Z", "2023-11-14T22:14:00+00:30", "2030-01-01T00:00:00Z"])
 EVENTS = st.lists(
     st.tuples(
         st.fixed_dictionaries({}, optional={"rms": st.integers(0, 9), "unit": st.sampled_from(["mm/s", "odd", "?"])}),
         st.none() | ENTRIES,
+        CHECKED,
     ),
     max_size=12,
 )
@@ -121,10 +126,11 @@ def test_a_replay_of_what_was_stored_gives_the_same_bits_in_any_batches_and_orde
         fields=[TOLD, {**MODEL, "required": False}],
     )
     stored = []
-    for data, known in given_events:
+    for data, known, checked in given_events:
         body = event(data)[0]
         if known is not None:
-            entry = read_devices(json.dumps({"devices": {"a": known}}).encode()).entries["a"]
+            registry = {"devices": {"a": known}} | ({} if checked is None else {"asOf": checked})
+            entry = read_devices(json.dumps(registry).encode()).entries["a"]
             body = with_device(body, entry)
         stored.append((body, T0, T0))
     once, again = {}, {}
@@ -135,6 +141,94 @@ def test_a_replay_of_what_was_stored_gives_the_same_bits_in_any_batches_and_orde
         run(made, shuffled[:size], again)
         shuffled = shuffled[size:]
     assert encoded(made, again) == encoded(made, once)
+
+
+MINUTE = 60_000_000
+HOUR = 60 * MINUTE
+
+
+def as_of(moment):
+    return {**KNOWN, "asOf": rfc3339(moment)}
+
+
+@pytest.mark.parametrize(
+    "derived",
+    [
+        feature("f", "Sum", "rms * gain"),
+        feature("f", "Max", "gain"),
+        feature("f", "Std", "rms", filter="model == 'X1'"),
+        feature("f", "Rate", None, filter="model == 'X1'"),
+        feature("f", "TopK", "model", k=2),
+        feature("f", "Ewma", "gain", halfLife="5m"),
+        feature("f", "Quantile", "told", quantile=0.5),
+    ],
+)
+def test_what_is_derived_is_no_fresher_than_the_registry(derived):
+    made = plan(
+        [derived, feature("own", "Mean", "rms")],
+        schemaVersion=2,
+        fields=[RMS, MODEL, GAIN, {**TOLD, "name": "told"}],
+    )
+    found = values(made, [event({"rms": 3}, device=as_of(T0 - 59 * MINUTE))])
+    assert (found["f"].status, found["f"].age_us) == (FeatureStatus.PRESENT, 59 * MINUTE)
+    found = values(made, [event({"rms": 3}, device=as_of(T0 - 61 * MINUTE))])
+    assert (found["f"].status, found["f"].age_us) == (FeatureStatus.OUTSIDE_MAX_AGE, 61 * MINUTE)
+    assert found["f"].value == values(made, [event({"rms": 3}, device=KNOWN)])["f"].value
+    # What nothing of devices goes into is as fresh as its events.
+    assert (found["own"].status, found["own"].age_us) == (FeatureStatus.PRESENT, 0)
+
+
+@pytest.mark.parametrize(
+    ("moments", "age"),
+    [
+        ([T0 - 2 * HOUR, T0 - HOUR], HOUR),
+        ([T0 - HOUR, T0 - 2 * HOUR], HOUR),
+        ([T0 + HOUR], 0),  # no fresher than its events either
+        ([None], 0),
+        ([T0 - HOUR, None], 0),
+    ],
+)
+def test_a_window_is_as_old_as_the_latest_of_it(moments, age):
+    made = plan([feature("gain", "Mean", "gain")], fields=[GAIN])
+    found = values(made, [event({}, device=KNOWN if at is None else as_of(at)) for at in moments])
+    assert found["gain"].age_us == age
+
+
+def test_all_of_a_set_by_places_is_derived():
+    made = plan([feature("n", "Count", None)], fields=[RMS], entities=[{"name": "place", "path": "device.place"}])
+    came = [event({"rms": 1}, device={**as_of(T0 - HOUR), "place": "hall 2"})]
+    assert values(made, came, key=b'["hall 2"]')["n"].age_us == HOUR
+
+
+def test_that_nothing_came_is_as_old_as_what_says_so():
+    made = plan([feature("n", "Count", None, filter="model == 'X1'")], fields=[MODEL])
+    came = [event({}, device=as_of(T0 - HOUR))]
+    found = values(made, came, now=T0 + 11 * MINUTE)["n"]
+    assert (found.value, found.age_us, found.status) == (0.0, 71 * MINUTE, FeatureStatus.OUTSIDE_MAX_AGE)
+
+
+def test_how_long_ago_an_event_was_is_not_how_old_the_registry_is():
+    engine = CoreEngine(plan([feature("last", "Recency", None, filter="model == 'X1'", ttl="24h")], fields=[MODEL]))
+    applied = engine.apply(engine.take(raw([event({}, device=as_of(T0 - HOUR))])), {})
+    [state] = applied.changed.values()
+    for later in (0, 30_000_000):
+        reading = engine.read(state, T0 + later)
+        assert reading.until_us == T0 + later + 1
+        [found] = engine.at(reading, T0 + later).values
+        assert (found.value, found.age_us) == (later / 1e6, HOUR + later)
+
+
+@pytest.mark.parametrize("told", ["yesterday", "2023-11-14T22:13:00", 7])
+def test_a_time_that_is_none_vouches_for_nothing(told):
+    """Histories of others may have been written by anything."""
+    made = plan([feature("gain", "Mean", "gain")], fields=[GAIN])
+    states = {}
+    applied = run(made, [event({}, device={**KNOWN, "asOf": told})], states)
+    if applied.refusals:
+        assert [(each.reason, each.field) for each in applied.refusals] == [("WrongType", "device.asOf")]
+    else:
+        [found] = read(made, states[KEY], T0).values
+        assert (found.status, found.age_us) == (FeatureStatus.OUTSIDE_MAX_AGE, T0)
 
 
 def test_one_value_may_be_a_field_and_its_own_unit():

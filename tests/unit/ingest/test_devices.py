@@ -41,6 +41,13 @@ def test_an_entry_has_the_same_bytes_however_it_is_written():
     assert entry == {"model": "X1", "gain": 1, "units": {"a": True, "b": 1}, "revision": entry["revision"]}
 
 
+def test_as_of_is_told_of_each_device_and_changes_no_revision():
+    before = json.loads(read_devices(document(a=PRESS)).entries["a"])
+    checked = read_devices(json.dumps({"asOf": "2026-11-28T07:00:00+01:00", "devices": {"a": PRESS}}).encode())
+    assert json.loads(checked.entries["a"]) == before | {"asOf": "2026-11-28T06:00:00.000000Z"}
+    assert read_devices(checked.data) == checked
+
+
 def test_a_revision_is_that_of_the_device_alone():
     before = read_devices(document(a=PRESS, b=PRESS, c={}))
     after = read_devices(document(a=PRESS, b={**PRESS, "gain": 1.6}))
@@ -68,7 +75,13 @@ def test_a_revision_is_that_of_the_device_alone():
         (document(a={"x-y": 1}), "'x-y' is no name"),
         (document(a={"7": 1}), "'7' is no name"),
         (document(a={"": 1}), "'' is no name"),
-        (document(a={"revision": 1}), "revision is made of the entry itself"),
+        (document(a={"revision": 1}), "revision is told of every device"),
+        (document(a={"asOf": "2026-11-28T06:00:00Z"}), "asOf is told of every device"),
+        (b'{"devices": {}, "asOf": "yesterday"}', "asOf: time must be"),
+        (b'{"devices": {}, "asOf": "2026-11-28T06:00:00"}', "asOf: time must be"),
+        (b'{"devices": {}, "asOf": "2026-02-30T06:00:00Z"}', "not in the calendar"),
+        (b'{"devices": {}, "asOf": null}', "asOf: time must be"),
+        (b'{"asOf": "2026-11-28T06:00:00Z"}', "it must be"),
         (document(a={"x": "x" * 257}), "more than 256 characters"),
         (document(a={"x": 1 << 53}), "beyond 2^53"),
         (b'{"devices": {"a": {"x": 1e999}}}', "beyond 2^53"),
@@ -98,7 +111,9 @@ def test_what_is_no_registry_is_refused_in_one_way(data):
 
 
 VALUES = st.text(max_size=20) | st.booleans() | st.floats(-1e15, 1e15) | st.integers(-9, 9)
-NAMES = st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,8}", fullmatch=True).filter(lambda name: name != "revision")
+NAMES = st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,8}", fullmatch=True).filter(
+    lambda name: name not in {"revision", "asOf"}
+)
 ENTRIES = st.dictionaries(NAMES, VALUES | st.dictionaries(NAMES, VALUES, max_size=3), max_size=4)
 
 
@@ -201,6 +216,9 @@ def test_which_version_is_in_force_is_told(node):
         found = read_devices(data)
         [samples] = [each.samples for each in node.registry.collect() if each.name == "skerry_devices"]
         assert [(sample.labels, sample.value) for sample in samples] == [({"digest": found.digest}, len(found.entries))]
+        assert node.value("skerry_devices_as_of_timestamp_seconds") == 0
+    node.tell(b'{"devices": {}, "asOf": "1970-01-01T00:01:00.5Z"}')
+    assert node.value("skerry_devices_as_of_timestamp_seconds") == 60.5
 
 
 def test_a_copy_that_is_no_registry_is_as_none(node):

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from enum import StrEnum
 
+from skerry_core.features.accumulators.as_of import AsOf
 from skerry_core.features.accumulators.counts import Buckets, ByValue
 from skerry_core.features.accumulators.distinct import Distinct
 from skerry_core.features.accumulators.exact import ExactSquares, ExactSum
@@ -30,6 +31,7 @@ class Kind(StrEnum):
     COMMON = "Common"
     VECTOR_SUM = "VectorSum"
     VECTOR_LAST = "VectorLast"
+    AS_OF = "AsOf"
 
 
 PARTS: Mapping[Aggregation, tuple[Kind, ...]] = {
@@ -65,6 +67,7 @@ _PLAIN: Mapping[Kind, Accumulator] = {
     Kind.SKETCH: Sketch(),
     Kind.DISTINCT: Distinct(),
     Kind.COMMON: ByValue(),
+    Kind.AS_OF: AsOf(),
 }
 
 
