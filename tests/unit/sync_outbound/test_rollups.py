@@ -295,6 +295,34 @@ def test_what_the_policy_no_longer_says_is_not_told(node, gone):
     assert node.told == []
 
 
+@pytest.mark.parametrize("forgotten", [False, True])
+@pytest.mark.parametrize("dies", [False, True])
+def test_what_was_told_by_other_rules_does_not_leave(node, forgotten, dies):
+    """Also where the stream wasn't rolled up any more when its rules changed."""
+    node.append({"v": 1}, {"w": 1})
+    node.pass_time(minutes=2)
+    assert [one["path"] for one in node.told] == ["v", "w"]
+    readings, *others = node.document.streams
+
+    def adopt(**changes):
+        node.document = node.document.model_copy(update=changes)
+        node.outbound.adopt(node.document)
+        if dies:
+            node.start()
+        node.loop.adopt(node.document)
+        node.pass_time(minutes=2)
+
+    if forgotten:
+        adopt(streams=(readings.model_copy(update={"rollup_window": None}), *others))
+        assert [one["path"] for one in node.told] == ["v", "w"]
+    adopt(data_classes=(data_class(Rule(path="v", action="Drop")),))
+    assert node.told == []
+    adopt(streams=(readings, *others))
+    node.append({"v": 3}, {"w": 3})
+    node.pass_time(minutes=2)
+    assert [(one["path"], one["max"]) for one in node.told] == [("w", 3)]
+
+
 def test_another_window_ends_the_ones_that_are_open(node):
     node.append({"v": 1})
     node.pass_time(seconds=1)

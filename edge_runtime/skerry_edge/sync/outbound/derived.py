@@ -14,6 +14,7 @@ _READ = 1000
 
 class _Identity(msgspec.Struct):
     id: str = ""
+    subject: str = ""
 
 
 _decode = msgspec.json.Decoder(_Identity).decode
@@ -23,6 +24,14 @@ def id_of(body: bytes) -> str | None:
     """A derived record's id; None of what none of us wrote."""
     try:
         return _decode(body).id
+    except ValueError:
+        return None
+
+
+def source_of(body: bytes) -> str | None:
+    """The stream that a derived record tells of; None of what none of us wrote."""
+    try:
+        return _decode(body).subject
     except ValueError:
         return None
 

@@ -22,7 +22,7 @@ from skerry_edge.events.log import StreamLog
 from skerry_edge.events.record import MAX_BODY, NewRecord
 from skerry_edge.events.settings import LogFullError
 from skerry_edge.sync.outbound.consent import Consents
-from skerry_edge.sync.outbound.derived import DerivedLog, id_of
+from skerry_edge.sync.outbound.derived import DerivedLog, id_of, source_of
 from skerry_edge.sync.outbound.outbound import Outbound
 from skerry_edge.sync.outbound.parts import without
 from skerry_edge.sync.outbound.rollups.note import FORMAT, Note, StreamNote, read_note, write_note
@@ -159,22 +159,28 @@ class RollupLoop:
         document, self._offered = self._offered, None
         if document is None:
             return
+        classes = {policy.name: Taking.by(policy, self._outbound.rules(policy)) for policy in document.data_classes}
+        taking = {
+            stream.name: Taking() if stream.data_class is None else classes[stream.data_class]
+            for stream in document.streams
+        }
+        followed = [stream for stream in document.streams if stream.rollup_window is not None]
+        # What was taken by other rules is told no more, and doesn't leave if it was told and waits for the link.
+        other = {name for name, held in self._streams.items() if name not in taking or held.rules != taking[name].stamp}
         try:
-            followed = [stream for stream in document.streams if stream.rollup_window is not None]
             self._tails.follow(stream.name for stream in followed)
-        except OSError:
+            if other:
+                self._to.redact(lambda body: source_of(body) in other)
+        except (SkerryError, OSError):
             self._offered = self._offered or document
             raise
-        self._followed = followed
-        classes = {policy.name: Taking.by(policy, self._outbound.rules(policy)) for policy in document.data_classes}
-        self._taking = {
-            stream.name: Taking() if stream.data_class is None else classes[stream.data_class] for stream in followed
-        }
-        # What was taken by other rules, or by none, is told no more.
+        names = {stream.name for stream in followed}
+        self._followed, self._taking = followed, {name: taking[name] for name in names}
+        # Those that aren't followed any more are remembered by their rules alone.
         self._streams = {
-            name: held
+            name: held if name in names else _Stream(held.rules, held.consent)
             for name, held in self._streams.items()
-            if name in self._taking and held.rules == self._taking[name].stamp
+            if name not in other
         }
         # At once: a stream that isn't in the file would be followed from its end after a start.
         self._dirty = self._urgent = True
