@@ -76,17 +76,21 @@ demo: venv ## Run the main job end to end on real clusters, and show what held
 bench-batch: venv ## Bytes a row of the batch format, beside other formats and the entropy
 	$(BIN)/python -m tests.bench.batch
 
-.PHONY: bench-data
-bench-data: venv ## The node's log beside SQLite and `cat`: appends, replay, recovery, power cuts; inference beside ingest
-	$(BIN)/python -m tests.bench.data
-
 .PHONY: bench-lake
 bench-lake: venv ## Events a second into the hub's tables, by one process and by Dask workers
 	$(BIN)/python -m tests.bench.lake
 
+.PHONY: bench-data
+bench-data: venv bench-batch bench-lake ## The two above, and the node's log beside SQLite and `cat`: all of data.json
+	$(BIN)/python -m tests.bench.data
+
 .PHONY: bench-features
 bench-features: venv ## Features: reads beside Feast and SQL, events through a node, memory
 	$(BIN)/python -m tests.bench.features
+
+.PHONY: bench-training
+bench-training: venv ## Rows a second of one core that `skerry features build` makes of a history
+	$(BIN)/python -m tests.bench.training
 
 .PHONY: clean
 clean: ## Remove what was built in the checkout (the lab's cache lives outside)

@@ -233,7 +233,10 @@ class FeatureSpec(ApiModel):
     window: FeatureWindowSpec
     """Stretch of event time."""
     ttl: PositiveDuration | None = None
-    """How long after its newest event a value is PRESENT. Default: the window's size."""
+    """How long after its newest event a value is PRESENT, or after reference data in it were right, if that is earlier.
+
+    Default: the window's size.
+    """
     on_stale: OnStale | None = None
     """What becomes of a value that isn't: Default, Recompute, Reject. The first if there is a default, else Reject."""
     default: float | None = None

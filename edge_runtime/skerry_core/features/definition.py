@@ -150,7 +150,8 @@ class Feature(ApiModel):
     counts, descending), `half_life` (Ewma), `interval` (Health: how often an event is expected; the feature is the
     share of them that came, at most 1), `length` (Embedding…).
     Std is that of a population. Recency is in seconds; Rate is events a second. Without a `default` a stale feature is
-    rejected, whatever `on_stale` says. `ttl` is how long after its newest event a value is PRESENT.
+    rejected, whatever `on_stale` says. `ttl` is how long after its newest event a value is PRESENT, or after reference
+    data in it were right, if that is earlier.
     """
 
     name: FeatureName

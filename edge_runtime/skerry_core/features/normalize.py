@@ -20,7 +20,7 @@ from skerry_core.features.columns import Integers
 from skerry_core.features.definition import Entity, FieldType, SourceField
 from skerry_core.features.entity_key import KEY_TYPE, entity_key
 from skerry_core.features.fields import ToldCheck, check_for, check_told
-from skerry_core.micros import micros_of
+from skerry_core.micros import micros_of, rfc3339
 
 _PATH_IN_MESSAGE = re.compile(r" - at `\$\.?(?P<path>[^`]*)`$")
 _TYPES: Mapping[FieldType, Any] = {
@@ -201,9 +201,11 @@ def _moments(told: Sequence[Any]) -> Integers:
 
 def _moment(text: str) -> int:
     try:
-        return micros_of(datetime.fromisoformat(text))
+        moment = micros_of(datetime.fromisoformat(text))
     except (ValueError, TypeError):
         return 0
+    # What else is taken for a time depends on Python's version.
+    return moment if rfc3339(moment) == text else 0
 
 
 def _plain(values: Sequence[Any]) -> Sequence[Any]:

@@ -72,7 +72,7 @@ class FeaturePlan:
 
     The first slot is the tally of its column. `panes` is the window's length in panes; `size` is it in microseconds,
     as are `ttl` and `interval` (Health alone). `weights[i]` is what a pane counts that lies i panes back (Ewma alone).
-    `as_of` is the place of what says how far reference data reach, for a feature that is derived from some.
+    `derived` says that it is made with reference data.
     """
 
     feature: Feature
@@ -84,7 +84,7 @@ class FeaturePlan:
     ttl: int
     interval: int = 0
     weights: tuple[float, ...] = ()
-    as_of: int | None = None
+    derived: bool = False
 
     @cached_property
     def rule(self) -> str:
@@ -201,9 +201,8 @@ class _Compiler:
         # A tumbling window that is over ended up to one window ago.
         reach = 2 * panes if feature.window.kind is WindowKind.TUMBLING else panes
         pane.keep = max(pane.keep, reach + _SPARE_PANES)
-        kinds = (Kind.TALLY, *PARTS[feature.aggregation])
+        kinds = (Kind.DERIVED_TALLY if column.derived else Kind.TALLY, *PARTS[feature.aggregation])
         slots = tuple(pane.slot(self.columns[column], kind, feature, column.length) for kind in kinds)
-        as_of = pane.slot(self.columns[column], Kind.AS_OF, feature, 0) if column.derived else None
         return FeaturePlan(
             feature=feature,
             pane=pane.number,
@@ -214,7 +213,7 @@ class _Compiler:
             ttl=feature.ttl // _MICROSECOND,
             interval=0 if feature.interval is None else feature.interval // _MICROSECOND,
             weights=self._weights(feature, panes),
-            as_of=as_of,
+            derived=column.derived,
         )
 
     def _column(self, feature: Feature) -> ColumnPlan:

@@ -7,6 +7,9 @@ Count, Rate and Health of an entity with no event in the window are 0 as long as
 than `ttl`: that nothing came is what they say. All others are NOT_FOUND then, and so is everything of an entity
 without state. Values beyond the range of float64 are the largest float64 there is, with their sign.
 
+A value's age is that of its newest event. What is derived from reference data (what the site knows of its devices) is
+no fresher than those: its age is theirs, if they were right (`asOf`) at an earlier time.
+
 Nothing is cached here. What OnStale.RECOMPUTE asks of a server is to read anew, or from the log, before it gives up.
 """
 
@@ -37,10 +40,10 @@ _PRESENT, _OUTSIDE_MAX_AGE = FeatureStatus.PRESENT, FeatureStatus.OUTSIDE_MAX_AG
 
 
 class FeatureValue(msgspec.Struct, frozen=True, gc=False):
-    """A feature of an entity. `as_of` is when the newest event in it happened, `age_us` how long ago that is.
+    """A feature of an entity. `event_time` is that of the newest event in it, `age_us` how long ago `as_of` is.
 
-    What is derived from reference data is no fresher than they are: `as_of` is no later than theirs.
-    `events` is how many events count in its window.
+    That is the same, but for what is derived from reference data: it is no fresher than they are. `events` is how many
+    events count in its window.
     What is OUTSIDE_MAX_AGE still tells its value; what is NOT_FOUND has none, and no age.
     """
 
@@ -48,8 +51,9 @@ class FeatureValue(msgspec.Struct, frozen=True, gc=False):
     value: Value | None
     status: FeatureStatus
     age_us: int | None
-    as_of: int | None
+    event_time: int | None
     events: int = 0
+    as_of: int | None = None
 
 
 class Reading(msgspec.Struct, frozen=True):
@@ -79,8 +83,6 @@ def read(plan: Plan, state: EntityState | None, now_us: int) -> Reading:
             values[place] = value
             if value.status is _PRESENT and value.as_of is not None:
                 until = min(until, value.as_of + feature.ttl + 1)
-            if feature.as_of is not None and feature.feature.aggregation is Aggregation.RECENCY:
-                until = min(until, now_us + 1)  # its age doesn't tell it
     return Reading(tuple(values), until)
 
 
@@ -104,26 +106,24 @@ def _read(feature: FeaturePlan, panes: dict[int, Pane], window: Window, end: int
     tally = window.merged(feature.slots[0])
     count = 0
     if tally is not None:
-        count, as_of = tally
+        count, newest = tally[:2]
         value = value_of(feature, window, now)
-        if feature.as_of is not None:
-            as_of = window.merged(feature.as_of)
     elif feature.feature.aggregation in _ZERO_IS_AN_ANSWER:
-        before = _newest(panes, feature, end)
-        if before is None:
+        tally = _before(panes, feature.slots[0], end)
+        if tally is None:
             return _nothing(name)
-        as_of, value = before, 0.0
+        newest, value = tally[1], 0.0
     else:
         return _nothing(name)
+    as_of = tally[2] if feature.derived else newest
     age = max(0, now - as_of)
-    return FeatureValue(name, value, _PRESENT if age <= feature.ttl else _OUTSIDE_MAX_AGE, age, as_of, count)
+    return FeatureValue(name, value, _PRESENT if age <= feature.ttl else _OUTSIDE_MAX_AGE, age, newest, count, as_of)
 
 
-def _newest(panes: dict[int, Pane], feature: FeaturePlan, end: int) -> int | None:
-    """`as_of` of all events that count, in panes before `end`."""
-    tally, as_of = feature.slots[0], feature.as_of
-    counted = [pane for number, pane in panes.items() if number < end and pane[tally] is not None]
-    return max((pane[tally][1] if as_of is None else pane[as_of] for pane in counted), default=None)
+def _before(panes: dict[int, Pane], slot: int, end: int) -> Any:
+    """The tally of all panes before `end`; None if nothing counted."""
+    tallies: list[Any] = [pane[slot] for number, pane in panes.items() if number < end and pane[slot] is not None]
+    return tuple(map(max, zip(*tallies, strict=True))) or None
 
 
 def _nothing(name: str) -> FeatureValue:

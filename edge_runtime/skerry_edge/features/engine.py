@@ -27,12 +27,7 @@ class CoreEngine:
         self.reach = max(feature.window.size for feature in features) // _MICROSECOND
         # An event without a subject has no such key, so whoever stands there is whom consent is about.
         self._subject = next((i for i, each in enumerate(plan.document.entities) if each.path == "subject"), None)
-        # Where reference data are older than the newest event, the age is theirs.
-        self.recency = frozenset(
-            each.feature.name
-            for each in plan.features
-            if each.feature.aggregation is Aggregation.RECENCY and each.as_of is None
-        )
+        self.recency = frozenset(each.name for each in features if each.aggregation is Aggregation.RECENCY)
 
     @property
     def document(self) -> FeatureSetDocument:
@@ -71,13 +66,15 @@ class CoreEngine:
     def at(self, reading: Reading, now: int) -> Reading:
         values = []
         for value in reading.values:
-            if value.as_of is None:
+            if value.as_of is None or value.event_time is None:
                 values.append(value)
                 continue
             age = max(now - value.as_of, 0)
             recent = value.name in self.recency and value.status is FeatureStatus.PRESENT
-            known = age / 1e6 if recent else value.value
-            values.append(FeatureValue(value.name, known, value.status, age, value.as_of, value.events))
+            known = max(now - value.event_time, 0) / 1e6 if recent else value.value
+            values.append(
+                FeatureValue(value.name, known, value.status, age, value.event_time, value.events, value.as_of)
+            )
         return Reading(tuple(values), reading.until_us)
 
     def vector(self, reading: Reading, names: Sequence[str]) -> Vector:

@@ -40,7 +40,8 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
 _EXACT = (1 << 53) - 1
 _REVISION_DIGITS = 12
 _ADDED = f',"{MEMBER}":'.encode()
-MAX_ADDED_BYTES = len(_ADDED) + MAX_ENTRY_BYTES
+_AS_OF_BYTES = len(f'"{AS_OF}":"{format_time(0)}",')
+MAX_ADDED_BYTES = len(_ADDED) + MAX_ENTRY_BYTES + _AS_OF_BYTES
 """By how much an event can grow when it is stored with what is known of its device."""
 
 
@@ -154,11 +155,10 @@ def _entry(name: str, known: Any, as_of: int | None) -> bytes:
                     raise _invalid(f"{name[:64]!r}: {member}.{inner} is nested too deeply")
                 _check(name, inner, below)
     revision = digests.hex_of(digests.of_bytes(canonical_json(known)))[:_REVISION_DIGITS]
-    told = {} if as_of is None else {AS_OF: format_time(as_of)}
-    entry = canonical_json({**known, **told, REVISION: revision})
+    entry = canonical_json({**known, REVISION: revision})
     if len(entry) > MAX_ENTRY_BYTES:
         raise _invalid(f"what is known of {name[:64]!r} has {len(entry)} bytes, allowed are {MAX_ENTRY_BYTES}")
-    return entry
+    return entry if as_of is None else canonical_json({**known, AS_OF: format_time(as_of), REVISION: revision})
 
 
 def _check(name: str, member: str, value: Any) -> None:

@@ -4,6 +4,7 @@ A ConfigMap that was deleted, or one that can't be understood, changes nothing: 
 which it keeps a copy. To know no device any more, write `{"devices": {}}`.
 """
 
+import math
 from pathlib import Path
 
 import structlog
@@ -90,7 +91,8 @@ class DevicesKeeper:
         count = len(self._devices.entries)
         self._metrics.devices.clear()
         self._metrics.devices.labels(self._devices.digest).set(count)
-        self._metrics.devices_as_of.set((self._devices.as_of or 0) / 1e6)
+        as_of = self._devices.as_of
+        self._metrics.devices_as_of.set(math.nan if as_of is None else as_of / 1e6)
         _log.info("devices in force", digest=self._devices.digest, devices=count)
 
 

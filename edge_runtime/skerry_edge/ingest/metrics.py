@@ -45,7 +45,7 @@ class IngestMetrics:
         )
         self.devices_as_of = Gauge(
             "skerry_devices_as_of_timestamp_seconds",
-            "As of when the site's registry of devices is right; 0 if it doesn't tell.",
+            "As of when the site's registry of devices is right; NaN if it doesn't tell.",
             registry=registry,
         )
         self.devices_invalid = Gauge(

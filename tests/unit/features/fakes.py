@@ -141,7 +141,9 @@ class FakeEngine:
         end = newest + self.ttl * SECOND
         status = FeatureStatus.PRESENT if now <= end else FeatureStatus.OUTSIDE_MAX_AGE
         pairs = (("count", count), ("total", total))
-        values = tuple(FeatureValue(name, float(value), status, max(now - newest, 0), newest) for name, value in pairs)
+        values = tuple(
+            FeatureValue(name, float(value), status, max(now - newest, 0), newest, 1, newest) for name, value in pairs
+        )
         return Reading(values, end + 1 if now <= end else 2**62)
 
     def at(self, reading, now):

@@ -2,6 +2,7 @@
 
 import json
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,6 +11,7 @@ from skerry_core.errors import UserMustActError
 from skerry_core.features.normalize import Normalizer
 from skerry_core.features.plan import compile_set
 from skerry_core.features.read import FeatureStatus, read
+from skerry_core.features.state import EntityState
 from skerry_core.micros import rfc3339
 from skerry_edge.features.engine import CoreEngine
 from skerry_edge.ingest.devices import read_devices, with_device
@@ -211,24 +213,36 @@ def test_how_long_ago_an_event_was_is_not_how_old_the_registry_is():
     engine = CoreEngine(plan([feature("last", "Recency", None, filter="model == 'X1'", ttl="24h")], fields=[MODEL]))
     applied = engine.apply(engine.take(raw([event({}, device=as_of(T0 - HOUR))])), {})
     [state] = applied.changed.values()
+    reading = engine.read(state, T0)
     for later in (0, 30_000_000):
-        reading = engine.read(state, T0 + later)
-        assert reading.until_us == T0 + later + 1
         [found] = engine.at(reading, T0 + later).values
         assert (found.value, found.age_us) == (later / 1e6, HOUR + later)
+        assert found == engine.read(state, T0 + later).values[0]
 
 
-@pytest.mark.parametrize("told", ["yesterday", "2023-11-14T22:13:00", 7])
-def test_a_time_that_is_none_vouches_for_nothing(told):
+@pytest.mark.parametrize("told", ["yesterday", "2023-11-14T22:13:00", "2023-11-14T22:13:00Z", "20231114T221300Z"])
+def test_a_time_in_any_other_form_vouches_for_nothing(told):
     """Histories of others may have been written by anything."""
     made = plan([feature("gain", "Mean", "gain")], fields=[GAIN])
+    found = values(made, [event({}, device={**KNOWN, "asOf": told})])["gain"]
+    assert (found.status, found.age_us) == (FeatureStatus.OUTSIDE_MAX_AGE, T0)
+
+
+def test_a_time_that_is_no_text_is_refused():
+    made = plan([feature("gain", "Mean", "gain")], fields=[GAIN])
+    [refused] = run(made, [event({}, device={**KNOWN, "asOf": 7})]).refusals
+    assert (refused.reason, refused.field) == ("WrongType", "device.asOf")
+
+
+def test_a_state_of_before_registries_had_a_time_is_read_as_it_was_meant():
+    made = plan([feature("gain", "Mean", "gain")], fields=[GAIN])
     states = {}
-    applied = run(made, [event({}, device={**KNOWN, "asOf": told})], states)
-    if applied.refusals:
-        assert [(each.reason, each.field) for each in applied.refusals] == [("WrongType", "device.asOf")]
-    else:
-        [found] = read(made, states[KEY], T0).values
-        assert (found.status, found.age_us) == (FeatureStatus.OUTSIDE_MAX_AGE, T0)
+    run(made, [event({}, device=KNOWN)], states)
+    fresh = states[KEY].encode(made)
+    version, [[(number, [tally, total])]] = msgspec.msgpack.decode(fresh)
+    old = msgspec.msgpack.encode((version, [[(number, [tally[:2], total])]]))
+    assert old != fresh
+    assert read(made, EntityState.decode(made, old), T0) == read(made, states[KEY], T0)
 
 
 def test_one_value_may_be_a_field_and_its_own_unit():

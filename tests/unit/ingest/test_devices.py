@@ -1,6 +1,7 @@
 """The site's devices: a file that changes, goes or is wrong, and what of it is stored with events."""
 
 import json
+import math
 from contextlib import suppress
 from pathlib import Path
 
@@ -216,7 +217,7 @@ def test_which_version_is_in_force_is_told(node):
         found = read_devices(data)
         [samples] = [each.samples for each in node.registry.collect() if each.name == "skerry_devices"]
         assert [(sample.labels, sample.value) for sample in samples] == [({"digest": found.digest}, len(found.entries))]
-        assert node.value("skerry_devices_as_of_timestamp_seconds") == 0
+        assert math.isnan(node.value("skerry_devices_as_of_timestamp_seconds"))
     node.tell(b'{"devices": {}, "asOf": "1970-01-01T00:01:00.5Z"}')
     assert node.value("skerry_devices_as_of_timestamp_seconds") == 60.5
 

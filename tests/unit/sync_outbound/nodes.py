@@ -59,7 +59,9 @@ class DerivingNode:
 
     @property
     def records(self):
-        batches = LogReader(self.log.directory).read(1, 100_000)
+        """Those in logs that were set aside, too."""
+        folders = sorted((self.root / "sync").glob(f"{self.stream}*"))
+        batches = [batch for folder in folders for batch in LogReader(folder).read(1, 100_000)]
         return [record for batch in batches for record in batch.records()]
 
     @property

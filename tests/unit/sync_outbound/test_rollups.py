@@ -17,6 +17,7 @@ from skerry_core.sync_policy.document import Rule
 from skerry_edge.events.settings import LogFailedError, StreamSettings
 from skerry_edge.sync.outbound.rollups import loop as loop_module
 from skerry_edge.sync.outbound.rollups.loop import NOTE_EVERY
+from skerry_edge.sync.outbound.rollups.taking import Taking
 from tests.unit.sync_outbound.columns import data_class
 from tests.unit.sync_outbound.nodes import NOW, micros
 from tests.unit.sync_outbound.rollup_node import MINUTE, Node, failing, state
@@ -321,6 +322,59 @@ def test_what_was_told_by_other_rules_does_not_leave(node, forgotten, dies):
     node.append({"v": 3}, {"w": 3})
     node.pass_time(minutes=2)
     assert [(one["path"], one["max"]) for one in node.told] == [("w", 3)]
+
+
+def test_what_cannot_be_taken_back_yet_holds_nothing_up(node, monkeypatch):
+    node.append({"v": 1}, {"w": 1})
+    node.pass_time(minutes=2)
+    place = node.loop.held()["readings"]
+    node.document = node.document.model_copy(update={"data_classes": (data_class(Rule(path="v", action="Drop")),)})
+    node.outbound.adopt(node.document)
+    node.loop.adopt(node.document)
+    with monkeypatch.context() as patch:
+        patch.setattr(node.syncs, "redact", failing)
+        for _ in range(2):
+            node.append({"w": 2})
+            with pytest.raises(LogFailedError):
+                node.pass_time(seconds=NOTE_EVERY.seconds)
+        assert node.loop.held()["readings"].seq == place.seq + 2
+    node.start()
+    node.pass_time(minutes=2)
+    node.append({"w": 3})
+    node.pass_time(minutes=2)
+    assert [one["max"] for one in node.told if one["path"] == "w"][-1] == 3
+    assert "v" not in [one["path"] for one in node.told]
+
+
+def test_rules_are_remembered_where_the_log_was_set_aside(node):
+    node.append({"v": 1})
+    node.pass_time(minutes=2)
+    node.syncs.close()
+    node.open("another")
+    node.start()
+    node.pass_time(minutes=2)
+    assert [one["path"] for one in node.told] == ["v"]
+    node.document = node.document.model_copy(update={"data_classes": (data_class(Rule(path="v", action="Drop")),)})
+    node.outbound.adopt(node.document)
+    node.loop.adopt(node.document)
+    node.pass_time(minutes=2)
+    assert node.told == []
+
+
+def test_a_stream_that_leaves_the_policy_for_a_while_loses_no_rollups(node):
+    node.append({"v": 1})
+    node.pass_time(minutes=2)
+    for streams in (node.document.streams[1:], node.document.streams):
+        node.loop.adopt(node.document.model_copy(update={"streams": streams}))
+        node.pass_time(minutes=2)
+    assert [one["path"] for one in node.told] == ["v"]
+
+
+def test_what_stands_for_rules_stays_what_it_is(node):
+    """Another stamp in another version of this code would take back whatever waits at every site."""
+    rules = (Rule(path="v", action="Drop"), Rule(path="x", action="Coarsen", coarsen={"step": 10}))
+    policy = data_class(*rules, consent=Consent.REQUIRED)
+    assert Taking.by(policy, node.outbound.rules(policy)).stamp[:16] == "a6fb9d96e936bd8b"
 
 
 def test_another_window_ends_the_ones_that_are_open(node):

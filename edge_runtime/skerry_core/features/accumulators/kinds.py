@@ -3,14 +3,13 @@
 from collections.abc import Mapping
 from enum import StrEnum
 
-from skerry_core.features.accumulators.as_of import AsOf
 from skerry_core.features.accumulators.counts import Buckets, ByValue
 from skerry_core.features.accumulators.distinct import Distinct
 from skerry_core.features.accumulators.exact import ExactSquares, ExactSum
 from skerry_core.features.accumulators.extremes import First, Largest, Last, Smallest
 from skerry_core.features.accumulators.protocol import Accumulator
 from skerry_core.features.accumulators.sketch import Sketch
-from skerry_core.features.accumulators.tally import Tally
+from skerry_core.features.accumulators.tally import DerivedTally, Tally
 from skerry_core.features.accumulators.vectors import VectorLast, VectorSum
 from skerry_core.features.definition import Aggregation
 
@@ -19,6 +18,7 @@ class Kind(StrEnum):
     """A kind of accumulator."""
 
     TALLY = "Tally"
+    DERIVED_TALLY = "DerivedTally"
     SUM = "Sum"
     SQUARES = "Squares"
     MIN = "Min"
@@ -31,7 +31,6 @@ class Kind(StrEnum):
     COMMON = "Common"
     VECTOR_SUM = "VectorSum"
     VECTOR_LAST = "VectorLast"
-    AS_OF = "AsOf"
 
 
 PARTS: Mapping[Aggregation, tuple[Kind, ...]] = {
@@ -58,6 +57,7 @@ PARTS: Mapping[Aggregation, tuple[Kind, ...]] = {
 
 _PLAIN: Mapping[Kind, Accumulator] = {
     Kind.TALLY: Tally(),
+    Kind.DERIVED_TALLY: DerivedTally(),
     Kind.SUM: ExactSum(),
     Kind.SQUARES: ExactSquares(),
     Kind.MIN: Smallest(),
@@ -67,7 +67,6 @@ _PLAIN: Mapping[Kind, Accumulator] = {
     Kind.SKETCH: Sketch(),
     Kind.DISTINCT: Distinct(),
     Kind.COMMON: ByValue(),
-    Kind.AS_OF: AsOf(),
 }
 
 

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING
 
 from skerry_api.v1alpha1.syncpolicy import OnMetered, Tier
 from skerry_core.sync_policy.document import Budget, DownloadPolicy, SyncPolicyDocument, TierPolicy, Window
-from skerry_edge.sync.positions import MAX_RANGES, Range, Sent, cut, parts
+from skerry_edge.events.record import FIRST_SEQ
+from skerry_edge.sync.log_source import newest_of
+from skerry_edge.sync.positions import MAX_RANGES, Range, Sent, parts
 from skerry_edge.sync.schedule.fair import Fair
 from skerry_edge.sync.schedule.ledger import BUCKET, DAY, HOUR, Ledger, Reservation
 from skerry_edge.sync.schedule.plan import (
@@ -136,8 +138,9 @@ class Log:
 
     def take(self, part: Part, records: int, at: float) -> list[float]:
         gap = self.parts()[part]
-        split = part is Part.LIVE and len(self.sent.ranges) < MAX_RANGES
-        taken = cut(gap, records, split=split)
+        newest = part is Part.LIVE and len(self.sent.ranges) < MAX_RANGES
+        oldest = Range(gap.after, min(gap.after + records, gap.last))
+        taken = newest_of(gap, records, [(FIRST_SEQ, gap.last + 1)]) if newest else oldest
         self.sent = self.sent.add([taken])
         self.since.pop(part, None)
         self.note(at)

@@ -90,7 +90,7 @@ class RollupLoop:
         noted = self._noted()
         self._tails = Tails(roots, noted.places)
         self._derived = DerivedLog(to.log, noted.end)
-        self._unsent = noted.unsent
+        self._unsent, self._revoked = noted.unsent, frozenset(noted.revoked)
         self._consents: Consents | None = None
         self._streams = {name: self._taken_up(name, each, noted.end.seq) for name, each in noted.streams.items()}
         self._held = {**noted.places, ROLLUPS: noted.end}
@@ -165,20 +165,18 @@ class RollupLoop:
             for stream in document.streams
         }
         followed = [stream for stream in document.streams if stream.rollup_window is not None]
-        # What was taken by other rules is told no more, and doesn't leave if it was told and waits for the link.
-        other = {name for name, held in self._streams.items() if name not in taking or held.rules != taking[name].stamp}
         try:
             self._tails.follow(stream.name for stream in followed)
-            if other:
-                self._to.redact(lambda body: source_of(body) in other)
-        except (SkerryError, OSError):
+        except OSError:
             self._offered = self._offered or document
             raise
-        names = {stream.name for stream in followed}
-        self._followed, self._taking = followed, {name: taking[name] for name in names}
+        self._followed, self._taking = followed, {stream.name: taking[stream.name] for stream in followed}
+        # What was taken by other rules is told no more, and doesn't leave if it was told and waits for the link.
+        other = {name for name, held in self._streams.items() if name in taking and held.rules != taking[name].stamp}
+        self._revoked |= other
         # Those that aren't followed any more are remembered by their rules alone.
         self._streams = {
-            name: held if name in names else _Stream(held.rules, held.consent)
+            name: held if name in self._taking else _Stream(held.rules, held.consent)
             for name, held in self._streams.items()
             if name not in other
         }
@@ -286,7 +284,14 @@ class RollupLoop:
             self._unsent = (*self._unsent, entry_of(consent, after, self._derived.end.seq, told))
 
     def _take_back(self, now: datetime) -> None:
-        """Take out what hasn't left the node of those who have withdrawn since it was told. Raises as `step` does."""
+        """Take out what hasn't left the node of those who have withdrawn since it was told, or of rules that changed.
+
+        Raises as `step` does.
+        """
+        if self._revoked:
+            count = self._to.redact(lambda body: source_of(body) in self._revoked)
+            _log.warning("rollups taken back", reason="RulesChanged", streams=sorted(self._revoked), records=count)
+            self._revoked, self._dirty, self._urgent = frozenset(), True, True
         if not self._unsent:
             return
         kept = waiting(self._unsent, self._to.sent())
@@ -310,7 +315,7 @@ class RollupLoop:
             name: StreamNote(held.rules, held.consent, held.opened, tuple(held.windows.values()), held.over)
             for name, held in self._streams.items()
         }
-        write_note(self._path, Note(FORMAT, places, end, streams, self._unsent))
+        write_note(self._path, Note(FORMAT, places, end, streams, self._unsent, tuple(sorted(self._revoked))))
         self._held = {**places, ROLLUPS: end}
         self._dirty, self._urgent, self._written_at = False, False, now
 
@@ -327,5 +332,6 @@ class RollupLoop:
         if noted.end.epoch != self._log.epoch:
             # The log was set aside: storage was lost, copied or put back, and may have been told of these already.
             _log.warning("open windows of rollups are let go", reason="LogSetAside", epoch=noted.end.epoch)
-            return Note(FORMAT, noted.places, noted.end, {})
+            streams = {name: StreamNote(each.rules, each.consent, Opened()) for name, each in noted.streams.items()}
+            return Note(FORMAT, noted.places, noted.end, streams, revoked=noted.revoked)
         return noted

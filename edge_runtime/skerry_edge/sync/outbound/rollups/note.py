@@ -29,7 +29,8 @@ class StreamNote(msgspec.Struct, frozen=True, array_like=True):
 class Note(msgspec.Struct, frozen=True, array_like=True):
     """By stream up to where it was read, and what came of that; `end` is where the log of rollups ended, or before.
 
-    `unsent` is what was told of entities that may yet withdraw.
+    `unsent` is what was told of entities that may yet withdraw; `revoked` are streams of which nothing that was told
+    may leave: it was taken by other rules.
     """
 
     format: int
@@ -37,6 +38,7 @@ class Note(msgspec.Struct, frozen=True, array_like=True):
     end: Place
     streams: dict[str, StreamNote]
     unsent: tuple[Entry, ...] = ()
+    revoked: tuple[str, ...] = ()
 
 
 _encode = msgspec.msgpack.Encoder().encode

@@ -30,7 +30,7 @@ class Taking:
     @classmethod
     def by(cls, policy: DataClassPolicy, rules: Rules) -> "Taking":
         """As a data class says, whose compiled rules are `rules`."""
-        stamp = hashlib.sha256(policy.model_dump_json(exclude={"ttl"}).encode()).hexdigest()
+        stamp = hashlib.sha256(policy.model_dump_json(exclude={"ttl"}, exclude_defaults=True).encode()).hexdigest()
         consent = policy.name if policy.consent is Consent.REQUIRED else ""
         return cls(consent, rules if rules.needed else None, stamp)
 
