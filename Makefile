@@ -41,7 +41,7 @@ lint: venv ## Format check, ruff, mypy --strict, import layers, generated files
 
 .PHONY: test-fast
 test-fast: venv ## The inner loop: unit tests, no lab, under a minute
-	$(PYTEST) --numprocesses=2 tests/unit
+	$(PYTEST) --numprocesses=2 --hypothesis-profile=fast -m "not slow" tests/unit
 
 .PHONY: test
 test: lint ## All but the long tests, on the lab's real clusters

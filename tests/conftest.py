@@ -14,6 +14,7 @@ from tests.cluster.lab.layout import DEFAULT_CLUSTERS
 # A busy machine is no finding: examples have no deadline. In CI they are the same for the same code, so that a change
 # is judged by what it changed; elsewhere every run looks somewhere else.
 settings.register_profile("skerry", deadline=None, derandomize="CI" in os.environ)
+settings.register_profile("fast", deadline=None, max_examples=10)  # of `make test-fast`
 settings.load_profile("skerry")
 
 ON_THE_SPARE_CLUSTER = tuple(f"tests/integration/{folder}/" for folder in ("charts", "crds", "hub", "kube", "site"))

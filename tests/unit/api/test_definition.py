@@ -107,6 +107,7 @@ def test_the_operators_ask_for_the_same_kinds():
     assert asked == {(kind.name, kind.plural, kind.scope == "Namespaced") for kind in KINDS}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", BY_NAME)
 def test_yaml_says_the_same_to_kubernetes_and_passes_through_helm(kind: Kind):
     text = to_yaml(kind)

@@ -57,6 +57,7 @@ def test_each_kind_has_a_valid_example():
     assert list(VALID) == [kind.name for kind in KINDS]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", _offline(), ids=str)
 def test_what_rules_refuse_they_refuse_without_an_api_server(case: dict[str, Any]):
     one = patched(VALID[case["kind"]], case["create"])

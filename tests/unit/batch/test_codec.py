@@ -7,7 +7,7 @@ from hypothesis import given, settings
 
 from skerry_core.batch.codec import decode, decode_columns, encode, encode_as
 from skerry_core.batch.columnar import Column, Kind, Strings
-from skerry_core.batch.contents import Batch, Row
+from skerry_core.batch.contents import Absent, AbsentReason, Batch, LogName, Row
 from skerry_core.batch.key import Format
 from skerry_core.batch.layout import MAGIC
 from tests.unit.batch.strategies import LOG, batches, body
@@ -51,6 +51,7 @@ def batch_of(*values: object) -> Batch:
     return Batch(LOG, 0, len(rows), rows)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", FORMS)
 @given(batch=batches())
 @settings(max_examples=40)
@@ -58,6 +59,7 @@ def test_a_batch_comes_back_in_every_form(form, batch):
     expect_same(decode(encode_as(batch, form).data), batch)
 
 
+@pytest.mark.slow
 @pytest.mark.long
 @given(batch=batches())
 @settings(max_examples=1_000)
@@ -65,6 +67,20 @@ def test_many_batches_come_back_as_columns(batch):
     encoded = encode_as(batch, Format.COLUMNS).data
     expect_same(decode(encoded), batch)
     decode_columns(encoded)
+
+
+def test_lines_are_taken_where_only_the_higher_level_makes_them_smaller():
+    bodies = dict.fromkeys((1, 3, 5, 7, 9), b"{}") | {
+        10: b'{"a": 0, "b": false, "c": {}}',
+        12: b'{"b": false, "a": 0, "c": null}',
+        14: b'{"a": 0, "b": false, "c": {"": null, "a": []}}',
+    }
+    at = 1_795_000_000_000_000
+    rows = tuple(Row(seq, 0, at, at + 1000 * (seq == 14), 0, body) for seq, body in bodies.items())
+    absent = tuple(Absent(seq, seq, AbsentReason.SKIPPED) for seq in (2, 4, 6, 8, 11, 13))
+    batch = Batch(LogName("clinic-3", "node-1", "imu", "4f1c9a0b7d2e6853"), 0, 14, rows, absent)
+    assert len(encode_as(batch, Format.JSONL).data) < len(encode_as(batch, Format.COLUMNS).data)
+    assert encode(batch).format is Format.JSONL
 
 
 @given(batch=batches())
@@ -101,6 +117,7 @@ def listed(column: Column, rows: int) -> list[object]:
     return [one if there else None for one, there in zip(result, valid, strict=True)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", FORMS)
 @given(batch=batches())
 @settings(max_examples=25)
@@ -194,6 +211,7 @@ COLUMNS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", COLUMNS)
 def test_every_kind_of_column_comes_back(name):
     batch = batch_of(*({"v": one, "seq": at} for at, one in enumerate(COLUMNS[name])))

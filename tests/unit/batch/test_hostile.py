@@ -96,6 +96,7 @@ def test_any_bytes(data):
     read(compress([MAGIC + data], 3))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", list(Format))
 @given(changes=edits)
 @settings(max_examples=50)
@@ -108,6 +109,7 @@ def test_a_changed_file_is_refused(form, changes):
             decode(changed)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", list(Format))
 @given(changes=edits)
 @settings(max_examples=150)
@@ -115,6 +117,7 @@ def test_changed_content_under_a_right_checksum(form, changes):
     read(compress([edited(CONTENT[form], changes)], 1))
 
 
+@pytest.mark.slow
 @pytest.mark.long
 @pytest.mark.parametrize("form", list(Format))
 @given(changes=edits)
@@ -163,6 +166,7 @@ def with_value(node: object, path: tuple, value: object) -> object:
     return copy
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(st.sampled_from(PLACES), values), min_size=1, max_size=3))
 @settings(max_examples=200)
 def test_a_header_that_lies(changes):
@@ -175,6 +179,7 @@ def test_a_header_that_lies(changes):
     read(with_head(head, REST))
 
 
+@pytest.mark.slow
 @pytest.mark.long
 @given(st.lists(st.tuples(st.sampled_from(PLACES), values), min_size=1, max_size=3))
 @settings(max_examples=5_000)

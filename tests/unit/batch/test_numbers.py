@@ -24,6 +24,7 @@ series = st.one_of(
 doubles = hnp.arrays(np.float64, st.integers(1, 60), elements=st.floats(allow_nan=False, allow_infinity=False))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", range(1, len(SCHEMES)))
 @given(st.data())
 @settings(max_examples=30)

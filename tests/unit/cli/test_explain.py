@@ -166,6 +166,7 @@ def forwarding(kube, monkeypatch):
         server.server_close()
 
 
+@pytest.mark.slow
 def test_from_the_node_that_answered(run, forwarding):
     server = forwarding("200 OK", msgspec.json.encode(told()))
     answer = run("explain", ID, "--node", "--json")
@@ -175,6 +176,7 @@ def test_from_the_node_that_answered(run, forwarding):
     assert server.asked[1] == f"GET /v1/predictions/{ID} HTTP/1.1"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("status", "body", "text"),
     [
@@ -189,11 +191,13 @@ def test_a_node_that_refuses(run, forwarding, status, body, text):
     assert (answer.exit_code, text in answer.stderr) == (1, True), answer.stderr
 
 
+@pytest.mark.slow
 def test_a_node_that_is_not_there(run, forwarding):
     forwarding("200 OK", b"")
     assert "no runtime runs on a node 'node-9'" in run("explain", "berlin/node-9/e/1", "--node").stderr
 
 
+@pytest.mark.slow
 def test_an_api_server_that_is_not_there(run, kube, forwarding, monkeypatch):
     configuration = Configuration()
     configuration.host = "http://127.0.0.1:1"

@@ -87,6 +87,7 @@ def test_check_says_where_no_event_would_count(run, file, tmp_path):
     assert (answer.exit_code, "unknown fields: spec.streams.0.devicePth" in answer.stderr) == (1, True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "words"),
     [

@@ -16,6 +16,7 @@ NAMES = tuple(FIELDS)
 CHANCE = DriftLimits(max_psi=1e-9, min_samples=50)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rows", [60, 300, 3000])
 @pytest.mark.parametrize("trained", [200, 2000])
 def test_chance_alone_is_seldom_outside_its_limit(rows, trained):

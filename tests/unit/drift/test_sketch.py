@@ -55,6 +55,7 @@ def test_coarse_keeps_every_row(values, halved):
     assert sum(coarser.counts.values()) == sum(fine.counts.values())
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(
     columns=st.lists(arrays(np.float64, st.integers(0, 80), elements=FLOATS), min_size=1, max_size=4),

@@ -73,6 +73,7 @@ def test_a_part_is_a_batch_of_its_own(content, data):
     assert list(columns_of(again).records()) == list(part.records())
 
 
+@pytest.mark.slow
 @given(blocks, st.data())
 @settings(max_examples=200)
 def test_no_flipped_byte_passes(content, data):

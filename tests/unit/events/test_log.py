@@ -242,6 +242,7 @@ def test_what_failed_never_comes_back(machine, sync):
     assert [each.body for each in all_records(machine.folder)] == [body(4)]
 
 
+@pytest.mark.slow
 def test_what_was_promised_is_written_anew_with_its_numbers(machine, sync, monkeypatch):
     monkeypatch.setattr(log_module, "SYNC_DELAY", 1.0)
     log = machine.start()

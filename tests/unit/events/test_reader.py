@@ -27,6 +27,7 @@ def test_a_log_that_does_not_exist_yet(tmp_path):
     assert reader.identity is None
 
 
+@pytest.mark.slow
 @given(
     start=st.integers(1, 130),
     limit=st.integers(1, 40),
@@ -85,6 +86,7 @@ def test_what_was_read_is_not_scanned_again(machine, monkeypatch):
     assert scanned == []
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=40)
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(1, 9), st.integers(1, 60), st.integers(1, 20)), max_size=12))
 def test_reads_as_a_forgetful_reader_does(steps):

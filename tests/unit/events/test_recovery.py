@@ -34,6 +34,7 @@ def block_ends(folder, base=1):
         return [part.end for part in scan(file.fileno(), salt_of(epoch, base))]
 
 
+@pytest.mark.slow
 def test_a_killed_process_loses_nothing_that_was_written(machine, unsynced):
     log = machine.start()
     log.append(records(2))
@@ -47,6 +48,7 @@ def test_a_killed_process_loses_nothing_that_was_written(machine, unsynced):
     assert log.append([record(6)]) == range(6, 7)
 
 
+@pytest.mark.slow
 def test_what_was_not_synced_is_written_anew_and_not_synced_in_place(machine, unsynced, sync):
     log = machine.start()
     log.append(records(2))
@@ -72,6 +74,7 @@ def test_without_a_mark_the_whole_segment_is_written_anew(machine):
     assert log.status().damaged == 0
 
 
+@pytest.mark.slow
 @given(cut=st.integers(0, 1500), garbage=st.sampled_from([b"", b"\0" * 50, b"x", b"\xf5SKB" * 9]))
 @settings(max_examples=60, deadline=None)
 def test_a_torn_tail_is_cut_and_its_numbers_are_not_given_out_again(tmp_path_factory, cut, garbage):
@@ -115,6 +118,7 @@ def test_a_torn_tail_of_a_killed_process_is_cut_in_place(machine):
     assert LogReader(machine.folder).holes(1, given) == (Hole(4, given - 1, HoleReason.SKIPPED),)
 
 
+@pytest.mark.slow
 @given(position=st.integers(0, 6000), flip=st.integers(1, 255), rebooted=st.booleans())
 @settings(max_examples=80, deadline=None)
 def test_damage_costs_only_the_block_it_hits(tmp_path_factory, position, flip, rebooted):

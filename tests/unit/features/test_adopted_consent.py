@@ -46,6 +46,7 @@ def adopted(site, features):
     return features.find(site.digest).adopted
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("when", ["before it is taken over", "afterwards", "before it is redacted"])
 @pytest.mark.parametrize("where", ["here", "at another node"])
 def test_what_is_withdrawn_does_not_come_or_does_not_stay(sites, monkeypatch, when, where):

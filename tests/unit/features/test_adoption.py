@@ -347,6 +347,7 @@ def test_nothing_is_sought_for_ever_nor_by_who_has_state(old, monkeypatch):
     assert (old.sought, old.adopted) == (set(), None)
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None)
 @given(
     events=st.lists(

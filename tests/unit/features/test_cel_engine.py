@@ -6,6 +6,7 @@ import sys
 import pytest
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("module", ["skerry_edge.sync.process", "skerry_edge.inference.process"])
 def test_a_node_without_expressions_does_not_load_it(module):
     code = f"import sys, {module}; sys.exit('cel' in sys.modules)"

@@ -52,6 +52,7 @@ def rows():
     )
 
 
+@pytest.mark.slow
 @settings(max_examples=400)
 @given(EXPRESSIONS, rows())
 @example("a > 1 && b > 1", [(None, 0, 0), (None, 2, 0), (2, None, 0)])

@@ -42,6 +42,7 @@ def start(site, *, begin=True, **options):
     return features
 
 
+@pytest.mark.slow
 def test_follows_until_it_is_stopped_and_goes_on(site):
     nothing = values(start(site, begin=False).read(DIGEST, ["a"]))
     assert nothing == [("NOT_FOUND", None)] * 2
@@ -54,6 +55,7 @@ def test_follows_until_it_is_stopped_and_goes_on(site):
         site.add(("a", 1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("when", ["at the start", "in a request"])
 def test_a_damaged_store_is_built_again(site, when):
     site.add(("a", 1))

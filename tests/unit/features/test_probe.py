@@ -33,10 +33,12 @@ def child(folder, parent=None):
     return subprocess.run(command, capture_output=True, check=False).returncode
 
 
+@pytest.mark.slow
 def test_it_does_not_outlive_its_parent(folder):
     assert child(folder, 1) == 1
 
 
+@pytest.mark.slow
 def test_what_is_sound_is_opened(folder, tmp_path_factory):
     assert child(folder) == 0
     store = open_probed(folder)
@@ -45,6 +47,7 @@ def test_what_is_sound_is_opened(folder, tmp_path_factory):
     open_probed(tmp_path_factory.mktemp("fresh")).close()
 
 
+@pytest.mark.slow
 @pytest.mark.long
 def test_no_page_of_garbage_kills_who_serves(folder):
     path = folder / "lmdb" / "data.mdb"
@@ -73,6 +76,7 @@ def test_a_child_that_dies_of_a_signal_is_damage(folder, monkeypatch):
         probe(folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("left", [b"", bytes(8192), None])
 def test_who_was_killed_while_making_it_left_no_damage(tmp_path, left):
     (tmp_path / "lmdb").mkdir()

@@ -71,6 +71,7 @@ def test_histogram(numbers):
     assert found(numbers)["histogram"] == tuple(expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [1, 10, 500, 3000, 12_000, 60_000])
 def test_distinct_is_within_four_standard_errors(count):
     distinct = plan([feature("d", "Distinct", "state"), feature("i", "Distinct", "cycles")])
@@ -81,6 +82,7 @@ def test_distinct_is_within_four_standard_errors(count):
     assert count > 10 or result["d"].value == count
 
 
+@pytest.mark.slow
 def test_rows_in_batches_of_many_groups():
     rng = np.random.default_rng(2)
     sets = plan([feature("sum", "Sum"), feature("last", "Last"), feature("std", "Std")])

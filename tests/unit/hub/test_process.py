@@ -63,6 +63,7 @@ def probe(process):
     return asyncio.run(handlers.liveness(process)())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("error", [WaitError("ApiUnavailable", "no route"), KeyError("metadata")])
 def test_the_patrol_survives_any_failure_and_starts_the_workers_then(process, error):
     hub, stop = process(error, error), Stop()

@@ -162,6 +162,7 @@ def test_every_plan_keeps_the_laws_and_comes_to_rest(policy, events):
             pytest.fail("no fixed point")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize(("fault_rate", "ends"), [(0.0, ReleasePhase.APPROVED), (0.3, ReleasePhase.ROLLED_BACK)])
 def test_two_hundred_sites_with_outages(seed, fault_rate, ends):

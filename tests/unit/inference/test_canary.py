@@ -149,6 +149,7 @@ def test_one_stall_is_one_trip_however_many_requests_meet_it():
     assert canary.running
 
 
+@pytest.mark.slow
 def test_waiting_in_the_queue_is_not_held_against_the_challenger():
     def busy():
         time.sleep(0.3)
@@ -173,6 +174,7 @@ def test_a_stall_of_the_whole_machine_is_not_held_against_the_challenger():
     assert (canary.running, tripped, summed(canary)) == (True, [], None)
 
 
+@pytest.mark.slow
 def test_a_challenger_that_hangs_costs_one_wait_and_ends_within_a_window():
     gate = Gate()
     window = timedelta(seconds=0.6)

@@ -66,6 +66,7 @@ def texts(draw):
     return text.encode(errors="surrogatepass")
 
 
+@pytest.mark.slow
 @given(texts())
 def test_the_same_event_or_the_same_refusal(raw):
     assert quick(raw) == [whole(raw)]

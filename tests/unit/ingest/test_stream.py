@@ -177,6 +177,7 @@ def test_nobody_waits_for_ever():
     stream.window.release(claim)
 
 
+@pytest.mark.slow
 @given(
     requests=st.lists(
         st.tuples(

@@ -141,6 +141,7 @@ def test_a_release_that_a_node_put_aside(fleet):
     assert likely(fleet.verdict()) == [(Cause.ROLLOUT, NEW)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "damage",
     [

@@ -45,11 +45,13 @@ def check():
     server.server_close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("status", [412, 409])
 def test_a_store_that_refuses_the_second_write_is_right(check, status):
     check(status)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("status", [200, 400, 501])
 def test_a_store_that_does_anything_else_is_refused(check, status):
     with pytest.raises(UserMustActError, match="conditional writes") as caught:
@@ -57,6 +59,7 @@ def test_a_store_that_does_anything_else_is_refused(check, status):
     assert caught.value.reason == "StoreNotConditional"
 
 
+@pytest.mark.slow
 def test_a_store_that_is_down_is_no_finding(check):
     with pytest.raises(StoreUnavailableError):
         check(503)

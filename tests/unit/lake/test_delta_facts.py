@@ -78,6 +78,7 @@ def test_columns_come_back_with_their_types(table):
     assert table.snapshot().columns == columns
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("commits", [3, 49, 50, 51, 120])
 def test_ledgers_are_read_over_checkpoints(lake, table, commits):
     for seq in range(1, commits + 1):
@@ -87,6 +88,7 @@ def test_ledgers_are_read_over_checkpoints(lake, table, commits):
     assert anew.table.transaction_version("berlin/node-1/predictions/e1") == commits
 
 
+@pytest.mark.slow
 def test_commits_that_were_cleaned_up_are_not_needed(lake, table):
     for seq in range(1, 71):
         table.commit(table.snapshot(), [], {LOG: Ledger(seq)})

@@ -25,6 +25,7 @@ EVERY = list(range(1, 13))
 PIECES = [(0, 4), (2, 7), (7, 9), (8, 12)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", list(permutations(PIECES))[::5])
 def test_each_event_is_there_once_in_whatever_order_batches_come(hub, order):
     for after, last in order:
@@ -342,6 +343,7 @@ def test_retention_deletes_old_rows_and_no_others(hub):
     assert hub.rows("telemetry") == []
 
 
+@pytest.mark.slow
 def test_small_files_are_put_together_and_nothing_changes(hub):
     for seq in range(20):
         LOG.upload(hub.store, seq, seq + 1)
@@ -401,6 +403,7 @@ def test_files_that_no_commit_names_go_after_a_while_and_tables_keep_theirs(hub)
     assert hub.seqs() == [1, 2, 3]
 
 
+@pytest.mark.slow
 def test_a_compaction_in_between_costs_an_append_one_more_try(hub, monkeypatch):
     for seq in range(16):
         LOG.upload(hub.store, seq, seq + 1)
@@ -420,6 +423,7 @@ def test_a_compaction_in_between_costs_an_append_one_more_try(hub, monkeypatch):
     assert hub.metric("commit_conflicts_total", stream="predictions") == 1
 
 
+@pytest.mark.slow
 def test_a_compaction_that_an_append_overtakes_is_made_all_the_same(hub):
     for seq in range(16):
         LOG.upload(hub.store, seq, seq + 1)

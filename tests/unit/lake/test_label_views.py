@@ -85,6 +85,7 @@ def by_the_rule(predictions, labels, terms):
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_the_view_is_the_rule(hub, ask, seed):
     """Random labels for random predictions of two nodes; the label's node is never the prediction's."""

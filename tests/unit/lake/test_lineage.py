@@ -75,6 +75,7 @@ def locally(record, events=EVENTS, **changes):
     return explain(of, {each.input: kept(events, **changes) for each in wanted(of)}, "hub")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("entity", ["press-1", "press-2", "press-9"])
 def test_as_the_node_told(hub, entity):
     record = published(hub, told(entity=entity))
@@ -91,6 +92,7 @@ def test_of_a_canary_and_what_a_client_gave(hub):
     assert (explanation.pair.disagreements, explanation.given) == (1, ("x", "y"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("press", [7, "7", "pr'ess", 'pr"ess', "prés"])
 def test_whoever_it_is_about(hub, press):
     others = [event({"rms": 3.0}, ago(100), subject=other) for other in (7, "x", None, 7.5)]
@@ -210,6 +212,7 @@ def test_a_release_that_is_not_in_the_store(hub):
     assert "isn't kept here" in explanation.notes[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("seq", "why"),
     [(3, "never comes: Sampled"), (6, "never comes: Expired"), (9, "not synced it yet: the newest .* number 7")],
@@ -220,6 +223,7 @@ def test_why_a_prediction_is_not_here(hub, seq, why):
         explained(hub, RecordId(ID.site, ID.node, ID.epoch, seq))
 
 
+@pytest.mark.slow
 def test_why_there_is_nothing(hub):
     with pytest.raises(PredictionNotFoundError, match="nothing of that log has come"):
         explained(hub)

@@ -39,6 +39,7 @@ def filled(hub):
     return hub
 
 
+@pytest.mark.slow
 def test_a_lake_without_anything_answers_with_nothing(ask):
     for view in VIEWS:
         if view.sql({}) is not None:
@@ -52,6 +53,7 @@ def test_a_streams_table_has_its_columns(filled, ask):
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("where", "seqs"),
     [
@@ -153,6 +155,7 @@ def test_a_stream_that_is_called_like_a_view_has_a_table_all_the_same(hub, ask):
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "sql",
     [
@@ -209,6 +212,7 @@ def test_the_command_lists_what_there_is_to_ask(filled):
     assert {line["name"] for line in lines} == views | {"presses", "predictions"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [

@@ -105,6 +105,7 @@ def expected(stream, events):
     }
 
 
+@pytest.mark.slow
 def test_all_nodes_come_to_one(fleet, ask):
     found = ask("SELECT * FROM rollups_by_stream WHERE stream = 'readings'")
     assert {(row["start"], row["path"]): row["state"] for row in found} == expected("readings", fleet["readings"])
@@ -117,6 +118,7 @@ def test_all_nodes_come_to_one(fleet, ask):
     assert len(ask("SELECT * FROM rollups_by_stream")) == len(found)
 
 
+@pytest.mark.slow
 def test_all_nodes_come_to_one_by_model(fleet, ask):
     found = ask("SELECT * FROM rollups_by_model")
     group = ("namespace", "model", "version", "digest", "variant", "outcome")
@@ -125,6 +127,7 @@ def test_all_nodes_come_to_one_by_model(fleet, ask):
     )
 
 
+@pytest.mark.slow
 def test_windows_merge_to_longer_ones_and_say_what_they_hold(fleet, ask):
     numbers = [body["data"]["bar"] for _, _, body in fleet["readings"]]
     [row] = ask("""SELECT unnest(rollup(data_state)), any_value(data_seconds) AS seconds
@@ -155,6 +158,7 @@ def test_windows_merge_to_longer_ones_and_say_what_they_hold(fleet, ask):
     assert row == {"p50": says.p50, "n": 240}
 
 
+@pytest.mark.slow
 def test_what_the_page_says_to_ask_has_answers(fleet, ask):
     page = (
         (Path(__file__).parents[3] / "docs" / "rollups.md")
@@ -168,12 +172,14 @@ def test_what_the_page_says_to_ask_has_answers(fleet, ask):
         assert ask(question)
 
 
+@pytest.mark.slow
 def test_a_record_tells_the_same_without_its_state(fleet, ask):
     assert ask("""SELECT count(*) AS n FROM (SELECT any_value(data_count) AS told, any_value(data_mean) AS mean,
         rollup(data_state) AS merged FROM rollups WHERE data_kind = 'Number' GROUP BY site, node, seq)
         WHERE told <> merged.count OR mean <> merged.mean""") == [{"n": 0}]
 
 
+@pytest.mark.slow
 def test_a_site_that_tells_nonsense_fails_no_question(fleet, hub, ask):
     before = {row["state"] for row in ask("SELECT state FROM rollups_by_stream")}
     good = text(NUMBER, [1.0])
@@ -198,6 +204,7 @@ def test_a_site_that_tells_nonsense_fails_no_question(fleet, hub, ask):
     assert sum(row["unreadable"] for row in rows) == 3
 
 
+@pytest.mark.slow
 def test_other_kinds_are_told_apart_or_refused(fleet, ask):
     with pytest.raises(UserMustActError, match="GROUP BY data_path"):
         ask("SELECT rollup(data_state) FROM rollups")

@@ -80,6 +80,7 @@ def test_what_makes_no_sense_is_named(name, value):
     assert caught.value.reason in {"SettingInvalid", "SettingMissing"}
 
 
+@pytest.mark.slow
 def test_health_and_metrics_are_served():
     well = [True]
     metrics = Metrics()

@@ -182,6 +182,7 @@ def test_a_report_that_did_not_arrive_is_sent_again(hub, outbox, loop):
     assert [report.nodes for report in hub.reports] == [1]
 
 
+@pytest.mark.slow
 def test_the_threads_survive_a_hub_that_is_away_and_carry_on_when_it_is_back(hub, local, outbox, health, loop, stop):
     hub.fail_with = RetryError("Cut", "no route")
     outbox.put(SiteAssignmentStatus(nodes=1, reported_at=datetime.now(UTC)))

@@ -168,6 +168,7 @@ def used(found):
 SPOILT = [encode(each) for each in (state(NUMBER, *range(-30, 90)), state(TEXT, "a", "b"), state(VECTOR, [1, 2, 3]))]
 
 
+@pytest.mark.slow
 @given(st.sampled_from(SPOILT), st.lists(st.tuples(st.integers(0, 1000), st.integers(0, 255)), min_size=1, max_size=3))
 @settings(max_examples=1000)
 def test_a_spoilt_state_is_refused_or_of_use(data, changes):

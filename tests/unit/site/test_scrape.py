@@ -40,12 +40,14 @@ def pod():
     server.server_close()
 
 
+@pytest.mark.slow
 def test_a_pods_reports_and_evidence_are_read(pod):
     found = Scraper(pod.server_port).scrape("127.0.0.1")
     assert found.reports == (report(),)
     assert found.evidence[0].evidence().windows == evidence(10, 1).evidence().windows
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("page", "content"),
     [
@@ -62,5 +64,6 @@ def test_anything_else_is_no_answer(pod, page, content):
     assert caught.value.reason == "NodeNotScraped"
 
 
+@pytest.mark.slow
 def test_pods_that_do_not_answer_are_left_out(pod):
     assert set(Scraper(pod.server_port).scrape_all(frozenset({"127.0.0.1", "127.0.0.2"}))) == {"127.0.0.1"}

@@ -77,6 +77,7 @@ def test_heads_and_bodies_count_both_ways(size):
     assert (count.out, count.back) == (peer.got, peer.gave)
 
 
+@pytest.mark.slow
 def test_every_repeated_request_counts():
     unavailable = b"HTTP/1.1 503 Slow\r\nContent-Length: 4\r\n\r\nslow"
     peer, count = Peer(unavailable, unavailable, ok(5)), Count()

@@ -57,6 +57,7 @@ def test_a_listing_by_something_else_is_recognized(answer):
     assert caught.value.reason == "StoreAnswersWithPage"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("operation", OPERATIONS)
 @pytest.mark.parametrize(
     "answer",

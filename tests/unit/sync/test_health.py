@@ -26,6 +26,7 @@ def get(server, path: str) -> tuple[int, str]:
             return error.code, error.read().decode()
 
 
+@pytest.mark.slow
 def test_alive_from_the_start_and_ready_once_told(server):
     assert get(server, "/livez") == (200, "ok\n")
     assert get(server, "/readyz")[0] == 503
@@ -33,14 +34,17 @@ def test_alive_from_the_start_and_ready_once_told(server):
     assert get(server, "/readyz") == (200, "ok\n")
 
 
+@pytest.mark.slow
 def test_metrics_are_prometheus_text(server):
     assert "things_total 3.0" in get(server, "/metrics")[1]
 
 
+@pytest.mark.slow
 def test_other_paths_are_not_found(server):
     assert get(server, "/")[0] == 404
 
 
+@pytest.mark.slow
 def test_one_snapshot_goes_out_at_a_time(server):
     server.sealed = lambda name: (6, iter([b"abc", b"def"])) if name == "a" else None
     for path, answer in (("b", (404, "there is no such snapshot\n")), ("a", (200, "abcdef")), ("a", (200, "abcdef"))):

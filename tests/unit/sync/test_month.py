@@ -116,11 +116,13 @@ def waited_online(site: Site, born: float, arrived: float) -> float:
     return sum(site.up(at) for at in itertools.takewhile(lambda at: at < arrived, itertools.count(born, 60))) * 60.0
 
 
+@pytest.mark.slow
 def test_no_hour_and_no_day_has_more_than_its_budget(site):
     site.assert_within_budgets()
     assert site.decisions < 1_000_000
 
 
+@pytest.mark.slow
 def test_critical_telemetry_never_starves(site):
     for stream, patience in (("alerts", PATIENCE), ("telemetry", 2 * HOUR)):
         arrived = [each for each in site.delivered if each.stream == stream]

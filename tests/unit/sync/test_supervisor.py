@@ -46,6 +46,7 @@ class Steps:
         return action
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fault", "reason"),
     [

@@ -167,6 +167,7 @@ def test_a_failure_is_told_once_it_has_lasted_and_no_longer_than_it_lasts(node, 
     assert node.uploader.failure is None
 
 
+@pytest.mark.slow
 def test_the_newest_goes_first_after_an_outage_and_history_drains_beside_it(tmp_path):
     node = Node(tmp_path, policy=limited(Tier.MODEL_FEEDBACK, bytes_per_hour=40_000))
     node.log.append(2000, size=200)
@@ -723,6 +724,7 @@ class Happening:
 happenings = st.sampled_from([getattr(Happening, name) for name in vars(Happening) if not name.startswith("_")])
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=40)
 @given(
     st.lists(st.tuples(happenings, st.integers(1, 40)), max_size=20),

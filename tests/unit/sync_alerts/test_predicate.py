@@ -144,6 +144,7 @@ SIGNS = [" && ", "!", "(", ")", "[", "]", "{", "}", ",", "?", ":", "//", '"""', 
 SOURCES = st.lists(st.sampled_from(WORDS + SIGNS), max_size=14).map("".join)
 
 
+@pytest.mark.slow
 @settings(max_examples=300)
 @given(SOURCES | st.text(max_size=20), st.sampled_from([b"{}", b'{"data":{"a":[1,"x"]}}', b"["]))
 def test_any_text_is_refused_told_or_not_to_be_told(when, body):

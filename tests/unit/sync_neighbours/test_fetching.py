@@ -100,6 +100,7 @@ def nodes(tmp_path):
         each.server.stop()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("entities", [0, 1, 5000])
 def test_what_is_sought_is_fetched_once_and_counted(nodes, entities):
     old, new = nodes("old"), nodes("new")
@@ -121,6 +122,7 @@ def test_what_is_sought_is_fetched_once_and_counted(nodes, entities):
     assert new.files() == [], "it was taken over"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["digest", "size", "gone", "salt", "damaged", "no room", "nobody listens"])
 def test_what_goes_wrong_leaves_nothing(nodes, monkeypatch, how):
     old, new = nodes("old"), nodes("new", **({"key": b"x" * 32} if how == "salt" else {}))
@@ -151,6 +153,7 @@ def test_what_goes_wrong_leaves_nothing(nodes, monkeypatch, how):
     assert new.sample("snapshots_total", outcome="Failed") == 3, "it isn't tried for ever"
 
 
+@pytest.mark.slow
 def test_another_nodes_does_if_the_first_fails(nodes):
     large, small, new = nodes("large"), nodes("small"), nodes("new")
     large.make(100)
@@ -162,6 +165,7 @@ def test_another_nodes_does_if_the_first_fails(nodes):
     assert new.files() == [path.name]
 
 
+@pytest.mark.slow
 def test_what_inference_refuses_goes_and_does_not_come_again(nodes):
     old, new = nodes("old"), nodes("new")
     path = old.make()
@@ -175,6 +179,7 @@ def test_what_inference_refuses_goes_and_does_not_come_again(nodes):
         assert new.files() == []
 
 
+@pytest.mark.slow
 def test_a_transfer_ends_in_time(nodes, monkeypatch):
     old, new = nodes("old"), nodes("new")
     old.make(5000)
@@ -185,6 +190,7 @@ def test_a_transfer_ends_in_time(nodes, monkeypatch):
     assert new.files() == []
 
 
+@pytest.mark.slow
 def test_a_file_that_is_none_is_not_offered(nodes):
     old = nodes("old")
     path = old.make()

@@ -257,6 +257,7 @@ def numbered(value, counter):
     return f"secret-{len(counter):06d};"
 
 
+@pytest.mark.slow
 @settings(max_examples=150)
 @given(JSON, RULES)
 def test_no_marked_value_comes_out(shape, rules):
@@ -269,6 +270,7 @@ def test_no_marked_value_comes_out(shape, rules):
                 assert secret.encode() not in body
 
 
+@pytest.mark.slow
 @settings(max_examples=150)
 @given(BODIES | st.binary(max_size=60), RULES)
 def test_total_and_settled(body, rules):

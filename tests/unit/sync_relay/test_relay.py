@@ -65,6 +65,7 @@ def test_what_is_granted_anew_afterwards_stays_granted_however_often_it_is_told(
     assert [node.consenting("ann") for node in site.all.values()] == [set(), {"ann"}, set()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("away", ["up", "linked"])
 def test_who_was_away_gets_it_afterwards_and_holds_up_nobody(site, away):
     granted_everywhere(site, "ann", *(f"p{n}" for n in range(200)))
@@ -232,6 +233,7 @@ def test_pages_follow_each_other_to_the_end_and_are_bounded(found, first, after)
     assert told == list(range(told[0], told[0] + len(told))) if told else True
 
 
+@pytest.mark.slow
 def test_more_places_than_pages_have_their_turns():
     index = Index("00" * 8, entries=tuple(Entry("ab" * 16, (), 0) for _ in range(90)))
     peers = {
@@ -301,6 +303,7 @@ class Happening:
 happenings = st.sampled_from([name for name in vars(Happening) if not name.startswith("_")])
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=40)
 @given(st.lists(st.tuples(happenings, st.sampled_from(NODES), st.sampled_from(["ann", "bob"])), max_size=25))
 def test_whatever_happens_a_withdrawal_ends_all_grants_of_before(story):

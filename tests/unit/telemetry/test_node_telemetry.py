@@ -90,6 +90,7 @@ def test_sync_s_registry_shows_everything(tmp_path, exposition):
         assert f"\n{name} " in text or text.startswith(f"{name} ")
 
 
+@pytest.mark.slow
 def test_it_is_pushed_where_a_receiver_is_configured(tmp_path, exposition, receiver):  # noqa: F811
     with inference_says(Answer(body=exposition)) as inference:
         telemetry = node_telemetry(tmp_path, inference, environment={ENDPOINT: receiver.url})

@@ -100,6 +100,7 @@ def push(registry, environment, pushed=int, **processes):
     return OtlpPush(settings, IDENTITY, own | processes, pushed)
 
 
+@pytest.mark.slow
 def test_a_push(receiver, registry):
     pushed = []
     inference = CollectorRegistry()
@@ -139,6 +140,7 @@ def test_a_push(receiver, registry):
     assert pushed == receiver.sizes
 
 
+@pytest.mark.slow
 def test_whose_they_are(receiver, registry, monkeypatch):
     monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment=plant")
     push(registry, {ENDPOINT: receiver.url}).step()
@@ -161,6 +163,7 @@ def registry_again():
     return registry
 
 
+@pytest.mark.slow
 def test_standard_variables_are_obeyed(receiver, registry, monkeypatch):
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Bearer%20abc")
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip")
@@ -171,6 +174,7 @@ def test_standard_variables_are_obeyed(receiver, registry, monkeypatch):
     assert receiver.metrics()["skerry-sync"]
 
 
+@pytest.mark.slow
 def test_a_process_that_does_not_answer_is_left_out(receiver, registry):
     def down():
         raise RetryError("InferenceUnreachable", "it is down")
@@ -179,6 +183,7 @@ def test_a_process_that_does_not_answer_is_left_out(receiver, registry):
     assert set(receiver.metrics()) == {"skerry-sync"}
 
 
+@pytest.mark.slow
 def test_a_receiver_that_refuses_is_an_error_to_retry(receiver, registry, capfd):
     receiver.status = 400
     pusher = push(registry, {ENDPOINT: receiver.url})
@@ -222,6 +227,7 @@ def test_settings_that_cannot_be_met(extra):
     assert caught.value.reason == "OtlpSettingsInvalid"
 
 
+@pytest.mark.slow
 def test_without_an_endpoint_nothing_of_it_is_loaded():
     code = (
         "import sys, skerry_edge.telemetry.loop, skerry_edge.telemetry.otlp_settings, skerry_edge.telemetry.exposition;"

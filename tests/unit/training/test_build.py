@@ -65,6 +65,7 @@ def without(path, name):
         pq.write_table(pq.read_table(file).drop_columns([name]), file)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("header", "row", "drop", "more", "said"),
     [
@@ -140,6 +141,7 @@ spec:
 """
 
 
+@pytest.mark.slow
 def test_each_node_served_what_its_own_log_held(world, tmp_path, hub):
     other = World(tmp_path, hub, node="node-2")
     for each, rms in ((world, 1.0), (other, 5.0)):

@@ -113,6 +113,7 @@ def test_records_out_of_the_table(rows, logs, covered):
     assert fold(read_records(rows, logs), TRAINING).covers(HERE, "ann", 30) is covered
 
 
+@pytest.mark.slow
 def test_without_consent_events_and_rows_are_in_no_build(world):
     world.event({"rms": 9.0}, "ann")
     world.event({"rms": 9.0}, "bob")

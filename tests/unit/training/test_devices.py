@@ -48,6 +48,7 @@ def world(tmp_path, hub):
     made.close()
 
 
+@pytest.mark.slow
 def test_rows_equal_what_was_served(world):
     dice = random.Random(7)
     for number in range(120):

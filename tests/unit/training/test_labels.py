@@ -25,6 +25,7 @@ def served(world):
     return ids
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("said", "label", "why"),
     [
@@ -54,6 +55,7 @@ def test_a_prediction_whose_labels_are_of_no_use_is_no_row(world, served, said, 
     assert left_out == ({f"label{why}": 1} if why else {})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "why"),
     [
@@ -159,6 +161,7 @@ def test_whose_labels_may_be_trained_on(parts, place, label, expected):
     assert label_covered(GRANTED, HERE, parts, place, label) is expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("subject", "rows"), [("press-1", 2), (None, 2), ("eve", 1), ("nobody", 1)])
 def test_a_label_about_somebody_who_has_not_consented_takes_its_row_with_it(world, subject, rows):
     world.consent("press-1", "training")

@@ -66,6 +66,7 @@ def test_a_round_alone_will_do_and_nothing_is_said_without_one(package, tmp_path
     assert "training" not in json.loads(read_bundle(tmp_path / "bundle").manifest_bytes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "code", "said"),
     [

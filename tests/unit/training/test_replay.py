@@ -76,6 +76,7 @@ def same(one, other):
         assert getattr(one, name).tobytes() == getattr(other, name).tobytes(), name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("steps", [STEPS, [*STEPS, *FALLS]], ids=["a steady clock", "a clock that falls back"])
 @given(data=st.data(), size=st.integers(1, 30), covered=st.booleans())
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -32,6 +32,7 @@ def live(world, seed, events=80, presses=4):
             world.passes(0.001)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(2))
 def test_rows_of_the_prediction_log_equal_what_was_served(world, seed):
     live(world, seed)
@@ -44,6 +45,7 @@ def test_rows_of_the_prediction_log_equal_what_was_served(world, seed):
     assert table["event_timestamp"].cast("int64").to_pylist() == [now for now, *_ in world.served]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(2))
 def test_entity_rows_equal_what_was_served(world, seed):
     live(world, 10 + seed)

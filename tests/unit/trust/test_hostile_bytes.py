@@ -71,12 +71,14 @@ def outcome(sigstore, verifier, manifest):
     return run
 
 
+@pytest.mark.slow
 @HOSTILE
 @given(damage=mutations())
 def test_damaged_signature(outcome, signature, damage):
     assert outcome(damage(signature)) in (outcome(signature), Refusal.SIGNATURE_INVALID)
 
 
+@pytest.mark.slow
 @HOSTILE
 @given(data=st.data(), value=JSON_VALUES)
 def test_signature_with_any_part_replaced(outcome, signature, data, value):
@@ -101,6 +103,7 @@ def test_signature_with_any_part_missing(outcome, signature, data):
     assert outcome(json.dumps(document).encode()) in (outcome(signature), Refusal.SIGNATURE_INVALID)
 
 
+@pytest.mark.slow
 @HOSTILE
 @given(data=st.data(), damage=mutations())
 def test_certificate_damaged_in_its_encoding(outcome, signature, data, damage):

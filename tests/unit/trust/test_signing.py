@@ -58,6 +58,7 @@ def pointing(sigstore: PrivateSigstore, *, authority: str | None = None, log: st
     return json.dumps(config).encode()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("status", "body", "expected"),
     [

@@ -118,6 +118,7 @@ budgets = st.builds(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(requests, budgets, st.integers(0, 3))
 def test_no_hour_and_no_day_ever_has_more_than_its_budget(story, limits, restarts):

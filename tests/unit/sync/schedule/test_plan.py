@@ -199,6 +199,7 @@ def alternating(lengths: list[int]):
     return state
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(policies, loads, stretches, stretches, st.sampled_from([2e3, 8e3, 1e6]), st.sampled_from([0.0, 0.3]))
 def test_any_policy_and_any_arrivals(rules, given_loads, outages, prices, rate, loss):
@@ -218,6 +219,7 @@ def test_any_policy_and_any_arrivals(rules, given_loads, outages, prices, rate, 
     assert site.decisions < 400_000
 
 
+@pytest.mark.slow
 @settings(max_examples=8, deadline=None)
 @given(policies, st.integers(20, 800), st.sampled_from([8e3, 1e6]))
 def test_critical_telemetry_arrives_whatever_else_waits(rules, size, rate):
