@@ -145,10 +145,11 @@ class FeatureWindow(ApiModel):
 class Feature(ApiModel):
     """One feature. `value` and `filter` are CEL over the fields' names; without `filter` every event counts.
 
-    Parameters by aggregation: `quantile` (Quantile, in [0, 1]; the lower one, within 1 %), `buckets` (Histogram, upper
-    bounds, ascending; the feature is a vector of len + 1 counts), `k` (TopK; the feature is a vector of the k largest
-    counts, descending), `half_life` (Ewma), `interval` (Health: how often an event is expected; the feature is the
-    share of them that came, at most 1), `length` (Embedding…).
+    Parameters by aggregation: `quantile` (Quantile, in [0, 1]; the lower one, as near as `accumulators.sketch` says),
+    `buckets` (Histogram, upper bounds, ascending; the feature is a vector of len + 1 counts), `k` (TopK; the feature is
+    a vector of the k largest counts, descending, beyond 512 values as near as `accumulators.count_min` says),
+    `half_life` (Ewma), `interval` (Health: how often an event is expected; the feature is the share of them that came,
+    at most 1), `length` (Embedding…).
     Std is that of a population. Recency is in seconds; Rate is events a second. Without a `default` a stale feature is
     rejected, whatever `on_stale` says. `ttl` is how long after its newest event a value is PRESENT, or after reference
     data in it were right, if that is earlier.

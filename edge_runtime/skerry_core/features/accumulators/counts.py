@@ -2,17 +2,23 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from functools import reduce
+from typing import Any, TypeAlias
 
 import numpy as np
 
+from skerry_core.features.accumulators import count_min
 from skerry_core.features.accumulators.protocol import Accumulator
 from skerry_core.features.columns import Column, Groups
 
 MAX_VALUES = 512
-"""Different values that are counted; of more than that, those with the smallest hashes: a fair sample of them."""
+"""Different values that are counted one by one."""
 
-Common: TypeAlias = tuple[bool, Mapping[int, int]]
+# 1 says that values were left out, as was done before there was a sketch; what is there was counted one by one.
+_EXACT = 0
+_SKETCH = 2
+
+Common: TypeAlias = Mapping[int, int] | bytes
 
 
 @dataclass(frozen=True)
@@ -46,10 +52,9 @@ class Buckets(Accumulator):
 
 @dataclass(frozen=True)
 class ByValue(Accumulator):
-    """Values are (whether some were left out, count by hash of value). What is counted is counted exactly.
+    """Values are counts by hash of value, exact; of more than MAX_VALUES different ones a count-min sketch of them.
 
-    Which values are left out depends on which there are, not on their order: one that was left out has MAX_VALUES
-    smaller hashes before it, and keeps having them.
+    Which of both depends on how many there are, and a sketch is a sum: neither order nor batching makes a difference.
     """
 
     def gather(self, column: Column, groups: Groups) -> list[Common]:
@@ -64,38 +69,46 @@ class ByValue(Accumulator):
         found: list[dict[int, int]] = [{} for _ in groups.starts]
         for label, value, count in zip(labels[starts].tolist(), hashes[starts].tolist(), counts.tolist(), strict=True):
             found[label][value] = count
-        return [_bounded(truncated=False, counts=counts) for counts in found]
+        return [_bounded(counts) for counts in found]
 
     def merge(self, one: Common, other: Common) -> Common:
-        merged = dict(one[1])
-        for value, count in other[1].items():
-            merged[value] = merged.get(value, 0) + count
-        return _bounded(truncated=one[0] or other[0], counts=merged)
+        return self.fold((one, other))
 
     def fold(self, values: Sequence[Common]) -> Common:
         merged: dict[int, int] = {}
-        for _, counts in values:
-            for value, count in counts.items():
-                merged[value] = merged.get(value, 0) + count
-        return _bounded(truncated=any(truncated for truncated, _ in values), counts=merged)
+        sketches: list[bytes] = []
+        for value in values:
+            if isinstance(value, bytes):
+                sketches.append(value)
+                continue
+            for identity, count in value.items():
+                merged[identity] = merged.get(identity, 0) + count
+        if not sketches:
+            return _bounded(merged)
+        if merged:
+            sketches.append(count_min.sketch(merged))
+        return reduce(count_min.add, sketches)
 
-    def pack(self, value: Common) -> list[int]:
-        packed = [int(value[0])]
-        for key in sorted(value[1]):
-            packed += (key, value[1][key])
+    def pack(self, value: Common) -> list[int | bytes]:
+        if isinstance(value, bytes):
+            return [_SKETCH, count_min.pack(value)]
+        packed: list[int | bytes] = [_EXACT]
+        for identity in sorted(value):
+            packed += (identity, value[identity])
         return packed
 
-    def unpack(self, packed: list[int]) -> Common:
-        return bool(packed[0]), dict(zip(packed[1::2], packed[2::2], strict=True))
+    def unpack(self, packed: list[Any]) -> Common:
+        if packed[0] == _SKETCH:
+            _, counters = packed
+            return count_min.unpack(counters)
+        return dict(zip(packed[1::2], packed[2::2], strict=True))
 
 
 def largest(value: Common, k: int) -> tuple[float, ...]:
-    """The k largest counts, largest first; zeros where there are fewer different values."""
-    counts = sorted(value[1].values(), reverse=True)[:k]
+    """The k largest counts, largest first; zeros where there are fewer different values. Estimated out of a sketch."""
+    counts = count_min.largest(value, k) if isinstance(value, bytes) else sorted(value.values(), reverse=True)[:k]
     return tuple(float(count) for count in counts) + (0.0,) * (k - len(counts))
 
 
-def _bounded(*, truncated: bool, counts: dict[int, int]) -> Common:
-    if len(counts) <= MAX_VALUES:
-        return truncated, counts
-    return True, {value: counts[value] for value in sorted(counts)[:MAX_VALUES]}
+def _bounded(counts: dict[int, int]) -> Common:
+    return counts if len(counts) <= MAX_VALUES else count_min.sketch(counts)
