@@ -238,7 +238,10 @@ class FeatureSpec(ApiModel):
     Default: the window's size.
     """
     on_stale: OnStale | None = None
-    """What becomes of a value that isn't: Default, Recompute, Reject. The first if there is a default, else Reject."""
+    """What becomes of a value that isn't: Default, Recompute, Reject. The first if there is a default, else Reject.
+
+    Recompute first counts what is in the node's log but not counted yet, for at most 0.2 s; then as if it weren't set.
+    """
     default: float | None = None
     """Value while there is none that counts."""
     quantile: Fraction | None = None

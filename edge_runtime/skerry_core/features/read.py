@@ -10,7 +10,8 @@ without state. Values beyond the range of float64 are the largest float64 there 
 A value's age is that of its newest event. What is derived from reference data (what the site knows of its devices) is
 no fresher than those: its age is theirs, if they were right (`asOf`) at an earlier time.
 
-Nothing is cached here. What OnStale.RECOMPUTE asks of a server is to read anew, or from the log, before it gives up.
+Nothing is cached here. What OnStale.RECOMPUTE asks of a server is to apply what is in the log and read once more before
+it gives up (`Vector.recompute`).
 """
 
 from enum import StrEnum

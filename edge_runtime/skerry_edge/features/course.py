@@ -44,6 +44,8 @@ class Course:
         # As of the last commit.
         self._kept = self._noted_position = dict(note.position)
         self._target: Place | None = None
+        # Where the live log was last seen to end when nothing more was read, and up to where that is sure to be all.
+        self._ended = self._spent = Place()
         # Uptime at which the live log was last seen to end where the position is.
         self._followed: int | None = None
         self._letters: list[Letter] = []
@@ -75,6 +77,19 @@ class Course:
         """Logs whose events are, or will be, in it. Raises OSError."""
         return self._feed.epochs() | frozenset(self._position)
 
+    # By any thread
+
+    def log_end(self) -> Place:
+        """Where the live log ends by now. Raises OSError."""
+        return self._feed.end_for_others()
+
+    def has_applied(self, end: Place) -> bool:
+        """Whether all of the logs up to `end` is in the states, but for what damage or age took."""
+        spent = {self._spent.epoch: self._spent.seq + 1}
+        return not self._feed.aside_left and (has_reached(self._position, end) or has_reached(spent, end))
+
+    # By the one thread
+
     def give_up(self) -> None:
         """Seek no longer."""
         self.seeks, self._changed = False, True
@@ -89,6 +104,10 @@ class Course:
             # All that was there at the target's time has been applied; what damage or age took never comes.
             self._become_warm()
             self._followed, self.behind = looked, 0
+            end = self._feed.end()
+            if end == self._ended:
+                self._spent = end  # it ended there before this read already
+            self._ended = end
             return False
         followed = self._followed if chunk.live else None
         for run in runs(chunk.batches):
@@ -124,6 +143,7 @@ class Course:
             self.version.adopted = None
             if self._position:
                 self._position, self._target, self._followed, self.warm = {}, None, None, False
+                self._ended = self._spent = Place()
                 self._feed.restart()
         if count:
             _log.info("consent withdrawn, features are gone", digest=self.version.digest, entities=count)

@@ -10,6 +10,7 @@ import structlog
 from skerry_core.errors import SkerryError
 from skerry_core.features.definition import FeatureSetDocument
 from skerry_edge.events.follow import Place
+from skerry_edge.features.catch_up import CATCH_UP_SECONDS, CatchUp
 from skerry_edge.features.clock import Clock
 from skerry_edge.features.course import Course
 from skerry_edge.features.feeding import Feeding, Trouble
@@ -43,6 +44,7 @@ class Features:
         clock: Clock | None = None,
         open_store: Callable[[Path], Store] = open_probed,
         feeding: Feeding | None = None,
+        catch_up_seconds: float = CATCH_UP_SECONDS,
     ) -> None:
         """`folder` is the store's own; `box` makes what writes dead letters, or None if there can't be one.
 
@@ -57,6 +59,9 @@ class Features:
         self._materializer: Materializer | None = None
         self._damaged = threading.Event()
         self._stopping = threading.Event()
+        # Ends the pause between looks at the logs.
+        self._wake = threading.Event()
+        self._catch_up = CatchUp(self._wake.set, catch_up_seconds)
         self._thread = threading.Thread(target=self._run, name="features", daemon=True)
         # Engines of versions that requests asked for before they were computed.
         self._known: dict[str, Engine] = {}
@@ -69,6 +74,8 @@ class Features:
     def stop(self) -> None:
         """Commit what was applied, and end."""
         self._stopping.set()
+        self._wake.set()
+        self._catch_up.moved()
         if self._thread.is_alive():
             self._thread.join()
 
@@ -103,6 +110,28 @@ class Features:
         engine.key(entity)
         now = self._clock.read().wall
         return EntityReading(engine, engine.read(None, now), now, Place())
+
+    def catch_up(self, digest: str) -> None:
+        """Have a version's events applied that are durable by now; at most for CATCH_UP_SECONDS.
+
+        Returns at once if nothing is left to apply, or nobody applies it. Blocks: not for an event loop.
+        """
+        materializer = self._materializer
+        course = None if materializer is None else materializer.course(digest)
+        try:
+            end = None if course is None else course.log_end()
+        except OSError:
+            # The thread meets it as well, and says so.
+            return
+        if end is not None and not self._has_applied(digest, end):
+            self._catch_up.wait(digest, end, lambda place: self._has_applied(digest, place))
+
+    def _has_applied(self, digest: str, end: Place) -> bool:
+        """Whether a version is there, or nobody brings it there."""
+        materializer = self._materializer
+        # Asked for each time: another course may have taken its place.
+        course = None if materializer is None else materializer.course(digest)
+        return self._stopping.is_set() or course is None or bool(course.failure) or course.has_applied(end)
 
     def _engine(self, digest: str) -> Engine | None:
         version = self.find(digest)
@@ -190,15 +219,18 @@ class Features:
             if self._feeding is not None and time.monotonic() >= look_at:
                 look_at = time.monotonic() + _FEEDING_SECONDS
                 self._feeding.look(course.version.engine.document for course in materializer.courses())
-            pause = POLL_SECONDS
             try:
-                pause = 0.0 if materializer.step() else POLL_SECONDS
+                more = materializer.step()
             except StoreDamagedError:
                 raise
             except (OSError, SkerryError) as error:
                 _log.warning("features fall behind", error=str(error))
-                pause = _AGAIN_SECONDS
-            self._stopping.wait(pause)
+                self._stopping.wait(_AGAIN_SECONDS)
+                continue
+            self._catch_up.moved()
+            if not more:
+                self._wake.wait(POLL_SECONDS)
+            self._wake.clear()
         materializer.close()
 
     def _set_aside(self, store: Store | None) -> None:
@@ -218,5 +250,6 @@ class Features:
         if self._materializer is not None:
             self._materializer.stop()
         self._materializer = None
+        self._catch_up.moved()
         if store is not None:
             store.close()

@@ -23,7 +23,7 @@ class Chunk:
 
 
 class Feed:
-    """Used by one thread. `folder` is the live log's, and need not be there yet."""
+    """Used by one thread, but for what says otherwise. `folder` is the live log's, and need not be there yet."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -88,6 +88,10 @@ class Feed:
     def end(self) -> Place:
         """Where the live log ends by now. Raises OSError."""
         return self._tail.end()
+
+    def end_for_others(self) -> Place:
+        """As `end`, by any thread. Raises OSError."""
+        return Tail(self._folder).end()
 
     def _set_aside(self) -> list[Path]:
         paths = (path for path in self._folder.parent.glob(f"{self._folder.name}{ASIDE}*") if path.is_dir())

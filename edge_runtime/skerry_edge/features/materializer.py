@@ -79,7 +79,7 @@ class Sources:
 
 
 class Materializer:
-    """Used by one thread, but for `find`, `standing` and `courses`."""
+    """Used by one thread, but for what says otherwise."""
 
     def __init__(
         self,
@@ -136,6 +136,10 @@ class Materializer:
         if not course.warm:
             return Standing.WARMING, f"{course.behind} records of {course.version.engine.document.stream} to go"
         return Standing.WARM, ""
+
+    def course(self, digest: str) -> Course | None:
+        """That of a version, if it is computed here."""
+        return self._courses.get(digest)
 
     def courses(self) -> Iterable[Course]:
         """Every version's."""

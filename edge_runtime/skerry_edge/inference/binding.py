@@ -17,6 +17,7 @@ import numpy as np
 from skerry_core.bundle.manifest import Manifest, TensorSpec
 from skerry_core.features.columns import Floats
 from skerry_core.features.definition import FeatureInput, FeatureSetDocument, OnRejected
+from skerry_core.features.vector import Vector
 from skerry_core.lineage.record import FeatureLineage
 from skerry_edge.features.version import EntityReading
 from skerry_edge.inference.backend import DTYPES, Tensor, Tensors
@@ -37,6 +38,10 @@ class FeatureReader(Protocol):
         """An entity's features; None if the version isn't known here. ValueError for parts that are no key."""
         ...
 
+    def catch_up(self, digest: str) -> None:
+        """Have a version's events applied that are durable by now; blocks, but not for long."""
+        ...
+
 
 class _NoFeatures:
     def document(self, digest: str) -> FeatureSetDocument | None:  # noqa: ARG002 - there is none
@@ -44,6 +49,9 @@ class _NoFeatures:
 
     def read(self, digest: str, entity: Sequence[str]) -> EntityReading | None:  # noqa: ARG002 - there is none
         return None
+
+    def catch_up(self, digest: str) -> None:
+        pass
 
 
 NO_FEATURES: FeatureReader = _NoFeatures()
@@ -76,16 +84,37 @@ def fill(manifest: Manifest, inference: Inference, reader: FeatureReader) -> Fil
             raise _not_known(binding)
         parts = _parts(document, inference.entity)
         try:
-            reading = reader.read(binding.feature_set.digest, parts)
+            found = read(reader, binding.feature_set.digest, parts, binding.features)
         except ValueError as error:
             raise bad_request(f"the entity can't be one: {error}") from error
-        if reading is None:
+        if found is None:
             raise _not_known(binding)
+        reading, row = found
         entity.update(zip((each.name for each in document.entities), parts, strict=True))
-        vector, stale = _vector(binding, document, reading)
+        vector, stale = _vector(binding, document, reading, row)
         inputs[binding.input] = _tensor(vector, specs[binding.input], rows)
         lineage.append(_lineage(binding, document, reading, stale))
     return Filled(inputs, entity, tuple(lineage), tuple(given))
+
+
+def read(
+    reader: FeatureReader, digest: str, entity: Sequence[str], names: tuple[str, ...]
+) -> tuple[EntityReading, Vector] | None:
+    """An entity's features, and those of `names` as a row; read once more with all of the log if one asks for that.
+
+    Blocks as `catch_up` does. None and ValueError as of FeatureReader.read.
+    """
+    reading = reader.read(digest, entity)
+    if reading is None:
+        return None
+    row = reading.vector(names)
+    if row.recompute:
+        reader.catch_up(digest)
+        reading = reader.read(digest, entity)
+        if reading is None:
+            return None
+        row = reading.vector(names)
+    return reading, row
 
 
 def _not_known(binding: FeatureInput) -> ProtocolError:
@@ -119,10 +148,9 @@ def _parts(document: FeatureSetDocument, named: Mapping[str, str]) -> tuple[str,
 
 
 def _vector(
-    binding: FeatureInput, document: FeatureSetDocument, reading: EntityReading
+    binding: FeatureInput, document: FeatureSetDocument, reading: EntityReading, found: Vector
 ) -> tuple[Floats, tuple[str, ...]]:
     """The input's columns, and the features that gave their defaults."""
-    found = reading.vector(binding.features)
     if not found.rejected:
         return found.values, found.defaulted
     if binding.on_rejected is not OnRejected.DEFAULTS or not np.isfinite(found.values).all():

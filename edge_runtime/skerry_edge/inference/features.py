@@ -25,6 +25,7 @@ from skerry_edge.features.note import Adopted
 from skerry_edge.http.message import Response
 from skerry_edge.inference.activator import Activator  # noqa: TC001 - an attribute, of use to readers
 from skerry_edge.inference.authority import Authority
+from skerry_edge.inference.binding import read
 from skerry_edge.inference.config import Config
 from skerry_edge.inference.store_folder import StoreFolder
 from skerry_edge.ingest.withdrawals import Withdrawals
@@ -80,18 +81,22 @@ def make_features(
 
 
 def entity_features(features: Features, namespace: str, name: str, entity: tuple[str, ...]) -> Response:
-    """Every version's features of an entity, as JSON; 404 if no version of the set is computed here."""
+    """Every version's features of an entity, as JSON; 404 if no version of the set is computed here.
+
+    They are what a model would get: it blocks as `read` does.
+    """
     found = []
     for course in features.courses():
         document = course.version.engine.document
         if (document.namespace, document.name) != (namespace, name):
             continue
         try:
-            reading = features.read(course.version.digest, entity)
+            known = read(features, course.version.digest, entity, tuple(each.name for each in document.features))
         except ValueError as error:
             return Response(HTTPStatus.BAD_REQUEST, f"{error}\n".encode(), "text/plain; charset=utf-8")
-        if reading is None:
+        if known is None:
             continue
+        reading, _ = known
         found.append(
             {
                 "version": document.version,

@@ -67,7 +67,9 @@ class StatusService:
                 # An entity of several parts takes as many segments.
                 parts = [unquote(part) for part in path.removeprefix(_FEATURES).split("/")]
                 if len(parts) >= _SET_AND_ENTITY:
-                    return entity_features(self._features, parts[0], parts[1], tuple(parts[2:]))
+                    return await asyncio.to_thread(
+                        entity_features, self._features, parts[0], parts[1], tuple(parts[2:])
+                    )
                 return plain_error(HTTPStatus.NOT_FOUND, "say /v1/features/{namespace}/{set}/{entity}")
             case path if path.startswith(_PREDICTIONS) and self._lineage is not None:
                 return await self._explain(self._lineage, unquote(path.removeprefix(_PREDICTIONS)))

@@ -13,6 +13,7 @@ PLAN = plan(
         feature("v", "EmbeddingLast", "v", length=3, default=-1.0),
         feature("strict", "Last", "cycles", onStale="Reject", default=7.0),
         feature("again", "Last", "cycles", onStale="Recompute", default=8.0),
+        feature("again_bare", "Last", "cycles", onStale="Recompute", default=None),
         feature("bare", "Last", "cycles", default=None),
     ]
 )
@@ -37,6 +38,20 @@ def test_what_is_stale():
     assert found.values[:-1].tolist() == [7.0, -1.0, -1.0, -1.0, 8.0]
     assert np.isnan(found.values[-1])
     assert (found.defaulted, found.rejected) == (("v", "again"), ("strict", "bare"))
+
+
+@pytest.mark.parametrize(
+    ("names", "data", "recompute", "rejected"),
+    [
+        (["again", "again_bare"], {"cycles": 3}, (), ()),
+        (["again", "last"], {"rms": 3.0}, ("again",), ()),
+        (["again", "again_bare"], {"rms": 3.0}, ("again", "again_bare"), ("again_bare",)),
+        (["last", "strict", "bare"], {}, (), ("strict", "bare")),
+    ],
+)
+def test_what_is_to_be_read_once_more(names, data, recompute, rejected):
+    found = row(names, **data)
+    assert (found.recompute, found.rejected) == (recompute, rejected)
 
 
 def test_a_value_that_is_too_old_is_not_taken():
