@@ -108,6 +108,10 @@ _NO_DEVICES = Rule(
     f"!(self.name in {list(BUILT_IN)}) || !has(self.devicePath)",
     "Skerry's own streams are of no device: leave devicePath out",
 )
+_NO_PAYLOADS = Rule(
+    f"self.name == '{PREDICTIONS}' || !has(self.payloads)",
+    "inputs and outputs are recorded with predictions, and with nothing else: leave payloads out",
+)
 _WINDOW_LENGTH = Rule(
     "duration(self) > duration('0s') && duration(self) <= duration('168h')",
     "must be longer than 0s and at most 168h",
@@ -171,12 +175,20 @@ class StreamSettings(ApiModel):
 
     What the site's registry then says of the device is stored with the event, as `device`, for features to read.
     """
+    payloads: Fraction | None = None
+    """Of `predictions` alone: share of answers, by a hash of each one's id, recorded with inputs and outputs.
+
+    From 0 to 1; none unless set. Those that come to more than 16 KiB are left out. The data class's rules see them as
+    `inputs.NAME.data` and `outputs.NAME.data`.
+    """
 
 
 class Stream(StreamSettings):
     """One stream of events: a log of its own on each node. One of Skerry's own is named to change how it is kept."""
 
-    model_config = ConfigDict(json_schema_extra=rules(_NEEDS_TIER, _FIXED, _NOT_INGESTED, _NOT_ROLLED_UP, _NO_DEVICES))
+    model_config = ConfigDict(
+        json_schema_extra=rules(_NEEDS_TIER, _FIXED, _NOT_INGESTED, _NOT_ROLLED_UP, _NO_DEVICES, _NO_PAYLOADS)
+    )
 
 
 class Window(ApiModel):

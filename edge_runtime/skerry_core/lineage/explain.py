@@ -18,10 +18,12 @@ from skerry_core.lineage.explanation import (
     InputTold,
     Missing,
     PairTold,
+    PayloadTold,
     TrainingTold,
     WindowEvent,
 )
 from skerry_core.lineage.members import Members, Span, members, reach_of, span_of
+from skerry_core.lineage.payload import MAX_PAYLOAD, TOO_LARGE
 from skerry_core.lineage.record import FeatureLineage, PairRecord, Prediction, RecordId
 from skerry_core.micros import micros_of, rfc3339
 
@@ -111,6 +113,8 @@ def explain(found: Found, kept: Mapping[str, Kept], by: str) -> Explanation:
     notes = []
     if found.manifest is None and record.features:
         notes.append(f"release {record.digest} isn't kept here any more, so its features have no names")
+    if record.payload == TOO_LARGE:
+        notes.append(f"its inputs and outputs were to be recorded, and are too large for that ({MAX_PAYLOAD} bytes)")
     return Explanation(
         id=str(found.id),
         by=by,
@@ -130,6 +134,7 @@ def explain(found: Found, kept: Mapping[str, Kept], by: str) -> Explanation:
         given=record.given,
         inputs=tuple(_input(found, lineage, kept.get(lineage.input)) for lineage in record.features),
         pair=None if record.pair is None else _pair(record.pair),
+        payload=PayloadTold(record.inputs, record.outputs) if record.inputs or record.outputs else None,
         notes=tuple(notes),
     )
 
@@ -179,6 +184,7 @@ def _input(found: Found, lineage: FeatureLineage, kept: Kept | None) -> InputTol
         digest=lineage.digest if binding is None else binding.feature_set.digest,
         applied=str(RecordId(found.id.site, found.id.node, lineage.epoch, lineage.seq)) if lineage.epoch else "",
         since=rfc3339(lineage.since),
+        schema_version=lineage.schema or None,
         features=_recorded(lineage, () if binding is None else binding.features),
         notes=_adopted(lineage),
     )

@@ -3,6 +3,7 @@
 import msgspec
 
 from skerry_core.features.values import Value
+from skerry_core.lineage.record import TensorRecord
 
 
 class Told(msgspec.Struct, frozen=True, rename="camel"):
@@ -46,8 +47,8 @@ class FeatureTold(Told, frozen=True):
 class InputTold(Told, frozen=True):
     """A model input that was filled from a version of a feature set, with the events behind it, newest first.
 
-    `schema_version` is that of the code that normalizes and aggregates. `applied` is the newest event that was in the
-    features' state. At most MAX_EVENTS are listed of `events_found`.
+    `schema_version` is that of the code that normalizes and aggregates; None if it is neither recorded nor to be had.
+    `applied` is the newest event that was in the features' state. At most MAX_EVENTS are listed of `events_found`.
     """
 
     input: str
@@ -86,8 +87,19 @@ class TrainingTold(Told, frozen=True):
     rows: tuple[str, ...] = ()
 
 
+class PayloadTold(Told, frozen=True):
+    """What the model saw, features among it, and what it gave, by tensor, as far as privacy rules left it."""
+
+    inputs: dict[str, TensorRecord]
+    outputs: dict[str, TensorRecord]
+
+
 class Explanation(Told, frozen=True):
-    """One prediction, down to the events in its features' windows. `by` is where it was looked up: node or hub."""
+    """One prediction, down to the events in its features' windows. `by` is where it was looked up: node or hub.
+
+    `payload` is there if the request was drawn to be recorded with inputs and outputs; `inputs` are those that were
+    filled from features.
+    """
 
     id: str
     by: str
@@ -107,4 +119,5 @@ class Explanation(Told, frozen=True):
     given: tuple[str, ...] = ()
     inputs: tuple[InputTold, ...] = ()
     pair: PairTold | None = None
+    payload: PayloadTold | None = None
     notes: tuple[str, ...] = ()

@@ -1,6 +1,7 @@
 """What is always written of an answered request, and the id by which it is found again."""
 
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import msgspec
 
@@ -59,7 +60,8 @@ class FeatureLineage(msgspec.Struct, frozen=True, omit_defaults=True):
     `stale` are those that gave their default instead, and `events` how many events counted in each one's window.
     `since` is where the longest window began (µs since 1970). Where a snapshot of another node was taken over and
     windows reach back to it, `adopted` is that node's name and the first 12 hex digits of its digest, `adopted_until`
-    when it was made (µs): events that the node took in until then count, too.
+    when it was made (µs): events that the node took in until then count, too. `schema` is the schema version of the
+    set's document, so that of the code that normalized and aggregated; 0 if it isn't recorded.
     """
 
     input: str
@@ -74,6 +76,19 @@ class FeatureLineage(msgspec.Struct, frozen=True, omit_defaults=True):
     events: tuple[int, ...] = ()
     adopted: str = ""
     adopted_until: int = 0
+    schema: int = 0
+
+
+Element: TypeAlias = bool | int | float | str | None
+"""One of a tensor's values; a text where a privacy rule hashed it, None where one took it out or it was not finite."""
+
+
+class TensorRecord(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One tensor as a model saw or gave it, `data` in row-major order; what privacy rules took out is as by default."""
+
+    datatype: str = ""
+    shape: tuple[int | None, ...] = ()
+    data: tuple[Element, ...] | None = None
 
 
 class Prediction(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -85,6 +100,10 @@ class Prediction(msgspec.Struct, frozen=True, omit_defaults=True):
 
     `decided` is what the answer says, row by row, as a label would: the index of the class, or the value. It is missing
     where no single number says it, and for batches of more than 64 rows.
+
+    `inputs` and `outputs` are the tensors of the model whose answer went out, by name, those that were filled from
+    features among them: of the requests that are drawn for it alone (`skerry_core.lineage.payload`). `payload` says why
+    they are missing though the request was drawn.
     """
 
     request: str
@@ -101,3 +120,6 @@ class Prediction(msgspec.Struct, frozen=True, omit_defaults=True):
     given: tuple[str, ...] = ()
     runtime: str = ""
     decided: tuple[float, ...] | None = None
+    inputs: dict[str, TensorRecord] = {}
+    outputs: dict[str, TensorRecord] = {}
+    payload: str = ""

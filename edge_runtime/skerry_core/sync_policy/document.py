@@ -24,6 +24,7 @@ class StreamPolicy(ApiModel):
     second, taken in by one node; `max_body` bounds one event. `data_class` None: no rule of consent or privacy holds.
     `rollup_window` is how much of event time each of its rollups is of; None: there are none.
     `device_path` is where an event names its device; None: nothing is looked up in the site's registry.
+    `payloads`, of predictions, is the share of them that are recorded with inputs and outputs; None: none are.
     """
 
     name: Name
@@ -38,6 +39,7 @@ class StreamPolicy(ApiModel):
     max_body: Bytes
     rollup_window: Duration | None = None
     device_path: str | None = None
+    payloads: Fraction | None = None
 
 
 class Window(ApiModel):

@@ -193,4 +193,5 @@ def _lineage(
         events=tuple(value.events for value in used),
         adopted="" if adopted is None else f"{adopted.node}/{adopted.snapshot[_DIGEST_CHARACTERS]}",
         adopted_until=0 if adopted is None else adopted.made,
+        schema=document.schema_version,
     )

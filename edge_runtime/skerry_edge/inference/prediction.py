@@ -4,12 +4,14 @@ import secrets
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from http import HTTPStatus
 from importlib.metadata import version
 
 import msgspec
 
 from skerry_core.evidence.decision import decisions
+from skerry_core.lineage.payload import drawn
 from skerry_core.lineage.record import PairRecord, Prediction
 from skerry_edge.events.log import StreamLog
 from skerry_edge.events.record import NewRecord
@@ -23,6 +25,7 @@ from skerry_edge.inference.loader import Resident
 from skerry_edge.inference.metrics import Metrics
 from skerry_edge.inference.oip.codec import Inference, decode_request, encode_response
 from skerry_edge.inference.oip.errors import ProtocolError
+from skerry_edge.inference.payload import with_payload
 from skerry_edge.inference.routing import Route
 
 _RUNTIME = f"skerry {version('skerry')} onnxruntime {version('onnxruntime')}"
@@ -39,14 +42,19 @@ class Predictor:
         metrics: Metrics,
         features: FeatureReader = NO_FEATURES,
         sampler: Sampler | None = None,
+        payloads: Callable[[], float | None] = lambda: None,
     ) -> None:
-        """`sampler` takes a few of the champion's requests aside, for drift to be told from."""
+        """`sampler` takes a few of the champion's requests aside, for drift to be told from.
+
+        `payloads` is the share of requests whose inputs and outputs are recorded with the prediction; asked for each.
+        """
         self._site = site
         self._node = node
         self._log = log
         self._metrics = metrics
         self._features = features
         self._sampler = sampler
+        self._payloads = payloads
         self._encoder = msgspec.json.Encoder()
         self._answered: Counter[ModelKey] = Counter()
         self._lock = threading.Lock()
@@ -126,27 +134,36 @@ class Predictor:
                 error=answer.pair.error,
                 decided=None if answer.other is None else _decided(canary.champion, answer.other),
             )
-        body = self._encoder.encode(
-            Prediction(
-                request=request_id,
-                namespace=route.key.namespace,
-                model=route.key.name,
-                version=resident.release.version,
-                digest=resident.release.digest,
-                variant=answer.variant,
-                latency=answer.run.seconds,
-                rows=rows_of(answer.run.outputs[resident.manifest.decision.output]),
-                pair=pair,
-                entity=dict(filled.entity),
-                features=filled.lineage,
-                given=filled.given,
-                runtime=_RUNTIME,
-                decided=_decided(resident, answer.run),
-            )
+        record = Prediction(
+            request=request_id,
+            namespace=route.key.namespace,
+            model=route.key.name,
+            version=resident.release.version,
+            digest=resident.release.digest,
+            variant=answer.variant,
+            latency=answer.run.seconds,
+            rows=rows_of(answer.run.outputs[resident.manifest.decision.output]),
+            pair=pair,
+            entity=dict(filled.entity),
+            features=filled.lineage,
+            given=filled.given,
+            runtime=_RUNTIME,
+            decided=_decided(resident, answer.run),
         )
+        body = self._encoder.encode(record)
         now = time.time_ns() // 1000
-        seq = self._log.append_soon(lambda _: NewRecord(body, now, now))
-        return None if seq is None else f"{self._site}/{self._node}/{self._log.epoch}/{seq}"
+        share = self._payloads()
+
+        def make(seq: int) -> NewRecord:
+            if not share or not drawn(self._id(seq), share):
+                return NewRecord(body, now, now)
+            return NewRecord(with_payload(record, body, resident.manifest, filled.inputs, answer.run.outputs), now, now)
+
+        seq = self._log.append_soon(make)
+        return None if seq is None else self._id(seq)
+
+    def _id(self, seq: int) -> str:
+        return f"{self._site}/{self._node}/{self._log.epoch}/{seq}"
 
 
 def _decided(resident: Resident, run: Run) -> tuple[float, ...] | None:

@@ -104,7 +104,7 @@ async def serve(config: Config, errors: ErrorClasses) -> None:
         registry=metrics.registry,
         now=steady_clock(),
     )
-    predictor = Predictor(config.site, config.node, predictions, metrics, features, sampler)
+    predictor = Predictor(config.site, config.node, predictions, metrics, features, sampler, policy.payloads)
     workers = Workers("inference", threads=_THREADS, pending=_MAX_PENDING)
     stop = asyncio.Event()
 

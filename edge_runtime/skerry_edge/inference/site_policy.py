@@ -6,6 +6,7 @@ from pathlib import Path
 
 import structlog
 
+from skerry_api.v1alpha1.syncpolicy import PREDICTIONS
 from skerry_core.sync_policy.document import SyncPolicyDocument
 from skerry_core.sync_policy.load import InForce, Origin, load
 
@@ -21,12 +22,20 @@ class SitePolicy:
         self._digest = digest
         self._last_good = last_good
         self._found: InForce | None = None
+        self._payloads: float | None = None
         self._lock = threading.Lock()
 
     def current(self) -> SyncPolicyDocument:
         """The policy; the same object as long as nothing has changed."""
         with self._lock:
             return self._look()
+
+    def payloads(self) -> float | None:
+        """Share of predictions recorded with inputs and outputs, of the policy that `current` last gave.
+
+        Costs nothing: it is asked for each request.
+        """
+        return self._payloads
 
     def _look(self) -> SyncPolicyDocument:
         digest, before = self._digest(), self._found
@@ -38,4 +47,6 @@ class SitePolicy:
         if before is None or (found.digest, found.trouble) != (before.digest, before.trouble):
             _log.info("sync policy in force", origin=found.origin, digest=found.digest, trouble=found.trouble)
         self._found = found
+        predictions = found.document.stream(PREDICTIONS)
+        self._payloads = None if predictions is None else predictions.payloads
         return found.document

@@ -5,11 +5,13 @@ from itertools import zip_longest
 
 from skerry_core.features.values import Value
 from skerry_core.lineage.causes import Cause, Suspect, Verdict
-from skerry_core.lineage.explanation import Explanation, FeatureTold, InputTold, PairTold
+from skerry_core.lineage.explanation import Explanation, FeatureTold, InputTold, PairTold, PayloadTold
+from skerry_core.lineage.record import Element, TensorRecord
 from skerry_operator.cli.cells import short
 
 # A terminal's worth; --json has as many as were told.
 SHOWN_EVENTS = 20
+SHOWN_VALUES = 12
 _SAID = {
     Cause.CORRUPT_CACHE: "damage on node {}, which told of a damaged store, log or feature store",
     Cause.ROLLOUT: "the release {}",
@@ -37,6 +39,8 @@ def lines(told: Explanation) -> Iterator[str]:
         yield f"given       by the client: {', '.join(told.given)}"
     if told.pair is not None:
         yield from _pair(told.pair)
+    if told.payload is not None:
+        yield from _payload(told.payload)
     for note in told.notes:
         yield f"note        {note}"
     for filled in told.inputs:
@@ -74,6 +78,27 @@ def _pair(pair: PairTold) -> Iterator[str]:
         f"{_ms(pair.champion_latency_seconds)} against {_ms(pair.challenger_latency_seconds)}"
         f"{f', {pair.error}' if pair.error else ''}"
     )
+
+
+def _payload(payload: PayloadTold) -> Iterator[str]:
+    for what, tensors in (("saw", payload.inputs), ("gave", payload.outputs)):
+        for name, tensor in tensors.items():
+            shape = ", ".join(map(str, tensor.shape))
+            yield f"{what:<12}{name}, {tensor.datatype or 'of a type that is withheld'} [{shape}]: {_data(tensor)}"
+
+
+def _data(tensor: TensorRecord) -> str:
+    if tensor.data is None:
+        return "withheld"
+    shown = " ".join(map(_element, tensor.data[:SHOWN_VALUES])) or "no values"
+    left = len(tensor.data) - SHOWN_VALUES
+    return f"{shown} … and {left} more: --json has them" if left > 0 else shown
+
+
+def _element(value: Element) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def _input(filled: InputTold) -> Iterator[str]:

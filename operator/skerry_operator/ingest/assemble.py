@@ -9,10 +9,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from skerry_api.v1alpha1.syncpolicy import PREDICTIONS
 from skerry_core.batch.columnar import Column, ColumnarBatch
 from skerry_operator.ingest.fit import Fitted, fit, proposed_type, reason
 from skerry_operator.ingest.ledger import Span
-from skerry_operator.ingest.schema import ATTRIBUTES, MAX_COLUMNS, TableColumn, column_name, stream_schema
+from skerry_operator.ingest.schema import ATTRIBUTES, MAX_COLUMNS, ColumnType, TableColumn, column_name, stream_schema
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # What Python, and so most readers, can show of a time: the years 1 to 9999.
@@ -40,8 +41,19 @@ def new_columns(batch: ColumnarBatch, columns: Sequence[TableColumn]) -> tuple[T
     for column in _members(batch):
         name = column_name(column.path)
         if name not in known and name not in found:
-            found[name] = TableColumn(name, proposed_type(column))
+            found[name] = TableColumn(name, ColumnType.JSON if _tensor(batch, column) else proposed_type(column))
     return tuple(found.values())[: max(MAX_COLUMNS - len(columns), 0)]
+
+
+def _tensor(batch: ColumnarBatch, column: Column) -> bool:
+    """Whether it is a tensor's shape or data in predictions.
+
+    Models call tensors alike whose data are of other types, and privacy rules change what they are.
+    """
+    match column.path:
+        case ("inputs" | "outputs", _, "shape" | "data"):
+            return batch.log.stream == PREDICTIONS
+    return False
 
 
 def assemble(

@@ -5,7 +5,8 @@
 
 import json
 import math
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,23 +15,25 @@ from typing import Any
 import msgspec
 import numpy as np
 import pyarrow as pa
+from msgspec.structs import replace
 from pydantic import ValidationError
 
 from skerry_api.v1alpha1.syncpolicy import PREDICTIONS
 from skerry_core.batch.flags import Flags
-from skerry_core.bundle.manifest import MAX_MANIFEST_BYTES, Manifest
+from skerry_core.bundle.manifest import MAX_MANIFEST_BYTES, Manifest, TensorSpec
 from skerry_core.errors import SkerryError, UserMustActError
 from skerry_core.features.apply import RawEvents
 from skerry_core.features.definition import MAX_DOCUMENT_BYTES, FeatureSetDocument
 from skerry_core.lineage.causes import Cell
 from skerry_core.lineage.explain import Found, Kept, Wanted, explain, wanted
 from skerry_core.lineage.explanation import Explanation, Missing
-from skerry_core.lineage.record import Prediction, RecordId
+from skerry_core.lineage.record import Prediction, RecordId, TensorRecord
 from skerry_core.micros import micros_of
 from skerry_core.store.blobs import read_blob
 from skerry_operator.ingest.bodies import BodyPlan, column_of
 from skerry_operator.ingest.lake import Lake
 from skerry_operator.ingest.query import LakeQuery
+from skerry_operator.ingest.schema import column_name
 from skerry_operator.ingest.sql import literal, moment, quoted
 from skerry_operator.ingest.views import table_name
 
@@ -38,6 +41,7 @@ from skerry_operator.ingest.views import table_name
 _MAX_EVENTS = 100_000
 _MAX_CELLS = 100_000
 _MAX_RELEASES = 200
+_TENSOR = re.compile(r"(inputs|outputs)_(.+)_(datatype|shape|data)")
 
 Row = dict[str, Any]
 
@@ -77,6 +81,12 @@ class LakeLineage:
         except (ValueError, KeyError) as error:
             raise PredictionNotFoundError(record_id, f"its record can't be understood: {error}") from error
         manifest = _manifest(self.lake, record.digest)
+        if manifest is not None:
+            record = replace(
+                record,
+                inputs=_named("inputs", record.inputs, manifest.inputs),
+                outputs=_named("outputs", record.outputs, manifest.outputs),
+            )
         documents = {} if manifest is None else dict(self._documents(manifest))
         return Found(record_id, micros_of(row["time"]), record, manifest, documents)
 
@@ -232,7 +242,26 @@ def _prediction(row: Row) -> Prediction:
     record["entity"] = {
         name.removeprefix("entity_"): str(value) for name, value in there.items() if name.startswith("entity_")
     }
-    return msgspec.convert(record | ({"pair": pair} if pair else {}), Prediction)
+    return msgspec.convert(record | ({"pair": pair} if pair else {}) | _tensors(there), Prediction)
+
+
+def _tensors(there: Row) -> Row:
+    """The record's `inputs` and `outputs`, by the names that columns have of the tensors'."""
+    sides: dict[str, dict[str, Row]] = {}
+    for column, value in there.items():
+        if (found := _TENSOR.fullmatch(column)) is None:
+            continue
+        side, name, member = found.groups()
+        told = json.loads(value) if member != "datatype" and isinstance(value, str) else value
+        sides.setdefault(side, {}).setdefault(name, {})[member] = told
+    return dict(sides)
+
+
+def _named(side: str, tensors: dict[str, TensorRecord], specs: Sequence[TensorSpec]) -> dict[str, TensorRecord]:
+    """Tensors by the names that the manifest has, in its order; those of columns have no case, among others."""
+    columns = {spec.name: column_name((side, spec.name)).removeprefix(f"{side}_") for spec in specs}
+    found = {name: tensors.get(name) or tensors.get(column) for name, column in columns.items()}
+    return {name: tensor for name, tensor in found.items() if tensor is not None}
 
 
 def _about(each: Wanted, schema: pa.Schema) -> str:

@@ -11,9 +11,10 @@ import pytest
 from kubernetes.client import Configuration
 
 from skerry_core.lineage.explain import explain
-from skerry_core.lineage.explanation import Explanation, Missing, PairTold, TrainingTold
+from skerry_core.lineage.explanation import Explanation, Missing, PairTold, PayloadTold, TrainingTold
+from skerry_core.lineage.record import TensorRecord
 from skerry_operator.cli import cluster
-from skerry_operator.cli.explanation_text import SHOWN_EVENTS, lines
+from skerry_operator.cli.explanation_text import SHOWN_EVENTS, SHOWN_VALUES, lines
 from skerry_operator.kube.resources import PODS
 from skerry_operator.site.names import RUNTIME_LABELS
 from tests.unit.features.sets import event
@@ -51,6 +52,19 @@ def test_as_text_with_all_there_is():
     assert "canary      111111111111 against 222222222222: 1 of 4 rows differ, 1 ms against -, Timeout" in text
     assert "given       by the client: x" in text
     assert "note        odd" in text
+
+
+def test_inputs_and_outputs_as_text():
+    long = TensorRecord("FP32", (1, SHOWN_VALUES + 3), tuple(number / 4 for number in range(SHOWN_VALUES + 3)))
+    inputs = {"x": long, "secret": TensorRecord("INT64", (1,)), "odd": TensorRecord("FP32", (2, 0), ())}
+    text = list(lines(told(payload=PayloadTold(inputs, {"y": TensorRecord("BOOL", (2,), (True, None))}))))
+    assert (
+        "saw         x, FP32 [1, 15]: 0 0.25 0.5 0.75 1 1.25 1.5 1.75 2 2.25 2.5 2.75 … and 3 more: --json has them"
+        in text
+    )
+    assert "saw         secret, INT64 [1]: withheld" in text
+    assert "saw         odd, FP32 [2, 0]: no values" in text
+    assert "gave        y, BOOL [2]: True -" in text
 
 
 def test_what_the_release_was_trained_on():

@@ -114,6 +114,13 @@ def test_what_is_said_is_kept_and_the_rest_filled_in():
     assert document.tiers[:4] == DEFAULT_POLICY.tiers[:4]
 
 
+@pytest.mark.parametrize("share", [None, 0, 0.01, 1])
+def test_payloads_are_told_to_nodes_as_they_are_said(share):
+    told = {} if share is None else {"payloads": share}
+    document = SyncPolicyDocument.model_validate_json(bytes_of({"streams": [{"name": "predictions", **told}]}))
+    assert document.stream("predictions").payloads == share
+
+
 @given(st.permutations(["vibration", "rollbacks", "predictions", "machine-state"]))
 def test_skerrys_own_streams_come_first_and_the_others_in_the_order_given(names):
     given_streams = [{"name": name, "tier": "Bulk"} for name in names]

@@ -112,6 +112,7 @@ def test_filled_for_the_entity_that_the_request_names(here):
     (lineage,) = filled.lineage
     assert (lineage.set, lineage.version, lineage.digest, lineage.seq) == ("plant/presses", "1.0.0", "1" * 12, 3)
     assert (lineage.ages, lineage.stale, lineage.since) == ((3000, 3000), (), T + 3 * SECOND - 600 * SECOND)
+    assert lineage.schema == here.document(ONE).schema_version
 
 
 @pytest.mark.parametrize(

@@ -40,6 +40,18 @@ def test_the_assigned_policy_then_the_last_good_one_then_the_default(tmp_path):
     assert world.site_policy.current() == second
 
 
+def test_payloads_are_those_of_the_policy_in_force(tmp_path):
+    world = World(tmp_path)
+    assert world.site_policy.payloads() is None
+    own = DEFAULT_POLICY.stream("predictions")
+    others = tuple(each for each in DEFAULT_POLICY.streams if each is not own)
+    for share in (None, 0.01, 0.0, None):
+        streams = (own.model_copy(update={"payloads": share}), *others)
+        world.assign(DEFAULT_POLICY.model_copy(update={"streams": streams}))
+        world.site_policy.current()
+        assert world.site_policy.payloads() == share
+
+
 def test_the_same_object_as_long_as_nothing_changes(tmp_path):
     world = World(tmp_path)
     assert world.site_policy.current() is world.site_policy.current()

@@ -11,9 +11,10 @@ from skerry_core import digest as digests
 from skerry_core.batch.codec import encode
 from skerry_core.batch.contents import Absent, AbsentReason, Batch, LogName, Row
 from skerry_core.batch.key import batch_key, upload_mark
+from skerry_core.bundle.manifest import DataType, TensorSpec
 from skerry_core.canonical import canonical_json
 from skerry_core.lineage.explain import explain, wanted
-from skerry_core.lineage.record import PairRecord, RecordId
+from skerry_core.lineage.record import PairRecord, RecordId, TensorRecord
 from skerry_core.store.blobs import put_bytes
 from skerry_operator.cli.main import app
 from skerry_operator.ingest.lineage import LakeLineage, PredictionNotFoundError
@@ -54,9 +55,9 @@ def told(events=EVENTS, entity="press-1", **changes):
     return msgspec.structs.replace(record, **changes)
 
 
-def published(hub, record, seq=ID.seq):
+def published(hub, record, seq=ID.seq, manifest=None):
     """The record as its site syncs it, with its release and set in the store."""
-    digest = put_bytes(hub.store, canonical_json(released())).digest
+    digest = put_bytes(hub.store, canonical_json(manifest or released())).digest
     put_bytes(hub.store, canonical_json(SET))
     record = msgspec.structs.replace(record, digest=digest)
     absent = [Absent(1, seq - 2, AbsentReason.SAMPLED), Absent(seq - 1, seq - 1, AbsentReason.EXPIRED)]
@@ -90,6 +91,48 @@ def test_of_a_canary_and_what_a_client_gave(hub):
     explanation = explained(hub)
     assert explanation == locally(record)
     assert (explanation.pair.disagreements, explanation.given) == (1, ("x", "y"))
+
+
+def test_with_inputs_and_outputs(hub):
+    specs = [
+        TensorSpec(name=name, datatype=DataType.FP32, shape=(-1,)) for name in ("Input.1", "time", "a_data", "flag")
+    ]
+    inputs = {
+        "Input.1": TensorRecord("FP32", (1, 3), (0.5, -0.0, 2.0)),
+        "time": TensorRecord("INT64", (1,), (2**62 + 1,)),
+        "a_data": TensorRecord("FP32", (2,), (None, 1.5)),
+    }
+    flags = {"flag": TensorRecord("BOOL", (2,), (True, False))}
+    manifest = released().model_copy(update={"inputs": tuple(specs)})
+    record = published(hub, told(inputs=inputs | flags, outputs=inputs, payload="x"), manifest=manifest)
+    upload(hub, VIBRATION, 0, stored(EVENTS))
+    payload = explained(hub).payload
+    assert payload.inputs == record.inputs
+    assert payload.outputs == {}  # none of the manifest's
+
+
+@pytest.mark.slow
+def test_models_that_call_tensors_alike_share_a_table(hub):
+    tensors = [
+        TensorRecord("FP32", (1, 2), (0.5, 2.0)),
+        TensorRecord("BOOL", (2,), (True, False)),
+        TensorRecord("FP32", (2,)),  # its data dropped by a rule
+        TensorRecord("INT64", (1,), (2**62 + 1,)),
+        TensorRecord("FP32", (), (1.5,)),
+        TensorRecord("FP32", (None, 2), (None, "a hash")),
+        TensorRecord("FP32", (0, 2), ()),
+    ]
+    digest = put_bytes(hub.store, canonical_json(released())).digest
+    bodies = [msgspec.json.encode(told(digest=digest, features=(), inputs={"x": each})) for each in tensors]
+    upload(hub, PREDICTIONS, 0, [Row(seq, seq, NOW, NOW, 0, body) for seq, body in enumerate(bodies[:1], 1)])
+    hub.run()
+    upload(hub, PREDICTIONS, 1, [Row(seq, seq, NOW, NOW, 0, body) for seq, body in enumerate(bodies[1:], 2)])
+    hub.run()
+    with opened(hub.lake) as query:
+        aside = query.run("SELECT count(set_aside) AS n FROM predictions").read_all()["n"].to_pylist()
+    assert aside == [0]
+    for seq, tensor in enumerate(tensors, 1):
+        assert explained(hub, RecordId(ID.site, ID.node, ID.epoch, seq)).payload.inputs == {"x": tensor}
 
 
 @pytest.mark.slow

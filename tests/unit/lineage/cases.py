@@ -71,6 +71,7 @@ def recorded(events: Sequence[Event], entity: str = "press-1", now: int = NOW) -
         ages=tuple(None if (age := values[name].age_us) is None else age // 1000 for name in NAMES),
         stale=tuple(name for name in NAMES if values[name].status is not FeatureStatus.PRESENT),
         events=tuple(values[name].events for name in NAMES),
+        schema=SET.schema_version,
     )
     record = Prediction(
         request="r",

@@ -11,7 +11,7 @@ from msgspec import structs
 from skerry_core.errors import UserMustActError
 from skerry_core.lineage.explain import MAX_EVENTS, Found, explain, wanted
 from skerry_core.lineage.explanation import Explanation, Missing
-from skerry_core.lineage.record import Prediction, RecordId
+from skerry_core.lineage.record import Prediction, RecordId, TensorRecord
 from tests.unit.features.sets import MINUTE, body, event
 from tests.unit.lineage.cases import DIGEST, EPOCH, ID, NAMES, NOW, SET, ago, found, kept, recorded, released
 
@@ -118,6 +118,26 @@ def test_a_release_that_is_gone():
         ("#3", "UNKNOWN"),
         ("#4", "UNKNOWN"),
     ]
+
+
+def test_the_schema_version_is_told_of_a_set_that_is_gone():
+    record, _ = recorded(EVENTS)
+    (lineage,) = record.features
+    for schema, told_of in ((3, 3), (0, None)):
+        of = structs.replace(record, features=(structs.replace(lineage, schema=schema),))
+        (filled,) = explain(found(of, documents={}), {}, "hub").inputs
+        assert filled.schema_version == told_of
+
+
+def test_inputs_and_outputs_are_told_where_they_are_recorded():
+    record, _ = recorded(EVENTS)
+    assert explain(found(record), {}, "hub").payload is None
+    inputs, outputs = ({name: TensorRecord("FP32", (1, 1), (0.5,))} for name in ("x", "scores"))
+    told = explain(found(structs.replace(record, inputs=inputs, outputs=outputs)), {}, "hub")
+    assert (told.payload.inputs, told.payload.outputs, told.notes) == (inputs, outputs, ())
+    too_large = explain(found(structs.replace(record, payload="TooLarge")), {}, "hub")
+    assert too_large.payload is None
+    assert "too large" in too_large.notes[0]
 
 
 def test_a_record_of_before_events_were_counted():

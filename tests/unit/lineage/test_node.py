@@ -17,7 +17,7 @@ from skerry_core import digest as digests
 from skerry_core.canonical import canonical_json
 from skerry_core.durable import write_file
 from skerry_core.errors import UserMustActError
-from skerry_core.lineage.record import RecordId
+from skerry_core.lineage.record import RecordId, TensorRecord
 from skerry_edge.events import retention
 from skerry_edge.events.identity import Owner
 from skerry_edge.events.logs import EventLogs
@@ -71,13 +71,13 @@ class Site:
             if rolled:
                 self.events.roll()
 
-    def predict(self, events=EVENTS):
+    def predict(self, events=EVENTS, **changes):
         """What the serving process would log after these events of the live log."""
         digest = self.blob(canonical_json(released()))
         self.blob(canonical_json(SET))
         record, _ = recorded(events)
         lineage = msgspec.structs.replace(record.features[0], epoch=self.events.epoch)
-        record = msgspec.structs.replace(record, digest=digest, features=(lineage,))
+        record = msgspec.structs.replace(record, digest=digest, features=(lineage,), **changes)
         (seq,) = self.predictions.append([NewRecord(msgspec.json.encode(record), NOW, NOW)])
         return str(RecordId("berlin", "node-1", self.predictions.epoch, seq))
 
@@ -108,6 +108,13 @@ def test_found_in_the_logs(site, rolled):
     assert [(each.counted, each.found) for each in filled.features] == [(2, 2), (1, 1), (2, 2), (3, 3)]
     assert filled.missing == filled.notes == ()
     assert explain_on_volume(site.root, prediction) == site.lineage().explain(prediction)
+
+
+def test_inputs_and_outputs_are_found_with_the_record(site):
+    tensors = {"x": TensorRecord("FP32", (1, 2), (0.5, -0.0)), "flag": TensorRecord("BOOL", (1,), (True,))}
+    told = site.lineage().explain(site.predict(inputs=tensors)).payload
+    assert (told.inputs, told.outputs) == (tensors, {})
+    assert site.lineage().explain(site.predict()).payload is None
 
 
 def test_of_a_log_that_was_set_aside(site):

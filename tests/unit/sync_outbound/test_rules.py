@@ -3,10 +3,12 @@
 import json
 from datetime import timedelta
 
+import msgspec
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from skerry_core.lineage.record import TensorRecord
 from skerry_core.sync_policy.document import Aggregate, Coarsen, Rule
 from skerry_edge.sync.outbound.path import Tally
 from skerry_edge.sync.outbound.rules import Rules
@@ -69,6 +71,26 @@ def applied(data, *rules, **fields):
 )
 def test_paths(path, data, left, misfits):
     assert applied(data, drop(path)) == (left, misfits)
+
+
+WITHHELD = {"datatype": "FP32", "shape": [1, 2]}
+X = {**WITHHELD, "data": [13.5, 27.0]}
+
+
+@pytest.mark.parametrize(
+    ("rule", "left"),
+    [
+        (drop("inputs"), {"outputs": {"y": X}}),
+        (drop("inputs.x.1"), {"inputs": {"z": X}, "outputs": {"y": X}}),
+        (drop("inputs.*.data"), {"inputs": {"x.1": WITHHELD, "z": WITHHELD}}),
+        (coarse("inputs.z.data.*", step=10), {"inputs": {"x.1": X, "z": {**X, "data": [10, 20]}}}),
+    ],
+)
+def test_a_predictions_tensors(rule, left):
+    record = {"request": "r", "inputs": {"x.1": X, "z": X}, "outputs": {"y": X}}
+    body = Rules.compile(data_class(rule), KEY).apply(msgspec.json.encode(record), Tally())
+    assert json.loads(body) == {"request": "r", "outputs": {"y": X}, **left}
+    msgspec.convert(json.loads(body).get("inputs", {}), dict[str, TensorRecord])
 
 
 @pytest.mark.parametrize(

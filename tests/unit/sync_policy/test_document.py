@@ -27,6 +27,15 @@ def test_a_policy_survives_being_published_and_read(document):
     assert SyncPolicyDocument.model_validate_json(canonical_json(document)) == document
 
 
+def test_a_policy_without_payloads_is_published_as_before_there_were_any():
+    assert b"payloads" not in canonical_json(DEFAULT_POLICY)
+    (predictions, *others) = DEFAULT_POLICY.to_wire()["streams"]
+    with_some = SyncPolicyDocument.model_validate(changed(streams=[{**predictions, "payloads": 0.01}, *others]))
+    assert with_some.stream("predictions").payloads == 0.01
+    assert canonical_json(with_some).count(b'"payloads":0.01') == 1
+    assert DEFAULT_POLICY.stream("predictions").payloads is None
+
+
 def test_the_default_policy_has_the_built_in_streams_and_no_limit():
     assert tuple(stream.name for stream in DEFAULT_POLICY.streams) == BUILT_IN
     assert DEFAULT_POLICY.tier(Tier.BULK).tier is Tier.BULK
@@ -59,6 +68,7 @@ def test_tiers_are_ranked_by_what_matters():
         (changed(tiers=changed()["tiers"][::-1]), "each tier must be there once"),
         (changed(streams=[{**STREAM, "dataClass": "operators"}]), "data class operators"),
         (changed(streams=[{**STREAM, "maxBytes": 0}]), "greater than or equal to 1"),
+        (changed(streams=[{**STREAM, "payloads": 1.01}]), "less than or equal to 1"),
         (of_class({"path": "a", "action": "Coarsen"}), "coarsen belongs to"),
         (of_class({"path": "a", "action": "Drop", "coarsen": {"step": 1}}), "coarsen belongs to"),
         (of_class({"path": "a", "action": "Aggregate"}), "aggregate belongs to"),

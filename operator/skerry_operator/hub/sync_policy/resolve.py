@@ -57,6 +57,7 @@ def _stream(stream: Stream | StreamSettings) -> StreamSettings:
         max_body=stream.max_body or defaults.MAX_BODY,
         rollup_window=stream.rollup_window,
         device_path=stream.device_path,
+        payloads=stream.payloads,
     )
 
 
