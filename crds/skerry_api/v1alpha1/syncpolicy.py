@@ -157,7 +157,13 @@ class StreamSettings(ApiModel):
     max_bytes: LogBytes | None = None
     """How much a node keeps; more is refused until some is sent. Default: 1Gi, of Skerry's own less."""
     dedup_window: PositiveDuration | None = None
-    """How long a producer's event id is remembered: a retry within it is no second event. Default: 1h."""
+    """How long a producer's event id is remembered: a retry within it is no second event. Default: 1h.
+
+    A node remembers 1,048,576 ids for all its streams together, and the window is shorter where more come within it:
+    `skerry_events_dedup_window_seconds` says how long it is. A stream takes no more of them than its `maxRate` can
+    bring in the window, `consent` and `labels` without one no more than 65,536 each, and the others have equal parts
+    of the rest: one other stream alone holds an hour at 250 events a second.
+    """
     mqtt_topics: Annotated[
         tuple[Topic, ...], Field(max_length=32, json_schema_extra={"x-kubernetes-list-type": "set"})
     ] = ()

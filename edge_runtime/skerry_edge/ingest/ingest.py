@@ -17,6 +17,7 @@ from skerry_edge.events.settings import StreamSettings
 from skerry_edge.http.server import BodyBudget, HttpServer
 from skerry_edge.inference.workers import Workers
 from skerry_edge.ingest.dead_letters import DeadLetters
+from skerry_edge.ingest.dedup_watch import DedupWatch
 from skerry_edge.ingest.devices_keeper import DevicesKeeper
 from skerry_edge.ingest.intake import Intake
 from skerry_edge.ingest.limits import MAX_HELD_BYTES, MAX_REQUEST_BYTES
@@ -79,6 +80,7 @@ class Ingest:
         intake = Intake(self._dead_letters, metrics, self._redactor.notify)
         self._devices = DevicesKeeper(devices, state / "devices.json", metrics)
         measured = MeasuredLogs(logs, registry, clock)
+        self._dedup = DedupWatch(metrics)
         self._streams = Streams(measured, node_time, time.monotonic, self._devices.stored)
         self._relay = ConsentRelay(inbox, lambda: self._streams.find(CONSENT), self._redactor.notify)
         self._subscribers = Subscribers(broker, site, node, intake=intake, metrics=metrics, clock=clock)
@@ -140,7 +142,9 @@ class Ingest:
         if policy is not self._applied and self._apply(policy):
             self._applied = policy
             self._redactor.notify()
-        self._subscribers.apply(self._streams.open_streams())
+        streams = self._streams.open_streams()
+        self._subscribers.apply(streams)
+        self._dedup.look(streams)
         self._relay.look()
 
     def _apply(self, policy: SyncPolicyDocument) -> bool:

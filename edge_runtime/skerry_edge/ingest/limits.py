@@ -32,9 +32,11 @@ MAX_KEY_CHARACTERS = 1024
 TIME_AHEAD = timedelta(minutes=5)
 TIME_BEHIND = timedelta(days=7)
 
-# Ids remembered by all streams together: 28 to 56 bytes each.
+# Ids remembered by all streams together: 28 to 56 bytes each. The CRD's text of `dedupWindow` says these numbers.
 TOTAL_IDS = 1 << 20
 MIN_IDS = 1 << 13
+# As many as `consent` and `labels` get each, where no `maxRate` of theirs says what they need: 18 a second for an hour.
+BUILT_IN_IDS = 1 << 16
 
 # One producer (a CloudEvents source) may use this share of its stream's `maxRate`, so that it can't shut out others,
 # and never more events a second than this.

@@ -27,6 +27,12 @@ class IngestMetrics:
             registry=registry,
         )
         self.bytes = Counter("skerry_events_bytes", "Bytes of stored events.", stream, registry=registry)
+        self.dedup_window = Gauge(
+            "skerry_events_dedup_window_seconds",
+            "How far back every producer's id is remembered now: the declared window, or less if ids are too many.",
+            stream,
+            registry=registry,
+        )
         self.append_seconds = Histogram(
             "skerry_events_append_seconds",
             "Time until events were durable.",

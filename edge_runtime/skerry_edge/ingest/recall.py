@@ -31,13 +31,15 @@ _decode = msgspec.json.Decoder(_Identity).decode
 class Recalled:
     """Keys of ids with their events' numbers and ages (µs before the newest record), oldest first.
 
-    `latest` is the latest time by the node's clock in that part of the log, 0 if there is none. `messages` are packet
-    identifiers and contents of plain messages from a broker.
+    Every id of the log younger than `reach` (µs before the newest record) is among them. `latest` is the latest time
+    by the node's clock in that part of the log, 0 if there is none. `messages` are packet identifiers and contents of
+    plain messages from a broker.
     """
 
     keys: "array[int]"
     seqs: "array[int]"
     ages: "array[int]"
+    reach: int
     latest: int
     messages: tuple[tuple[int, str], ...]
 
@@ -45,12 +47,14 @@ class Recalled:
 def recall(directory: Path, window: int, most: int) -> Recalled:
     """Read the log's tail: at most about `most` records, and none that came before the window (µs).
 
-    Ids of records that were removed since, because sync had uploaded them and needed the room, are not remembered.
+    Ids of records that were removed since, because sync had uploaded them and needed the room, are not remembered, and
+    `reach` ends where they stood.
     Raises OSError.
     """
     parts: list[_Part] = []
     passed: list[array[int]] = []
     latest, age, newer = 0, 0, None
+    count = 0
     segments = spans(segment_firsts(directory)) if directory.is_dir() else []
     for base, until in reversed(segments):
         part = _read_segment(directory, base, until)
@@ -64,8 +68,11 @@ def recall(directory: Path, window: int, most: int) -> Recalled:
         parts.append(part)
         passed.append(ages)
         latest = max([latest, *part.received])
-        if sum(len(each.keys) for each in parts) >= most or age > window:
+        count += len(part.keys)
+        if count >= most or age > window:
             break
+    # Numbers begin at 1: a log whose first segment begins later has lost its oldest records.
+    whole = len(parts) == len(segments) and all(base == 1 for base, _ in segments[:1])
     keys, seqs, ages = array("Q"), array("Q"), array("q")
     messages: deque[tuple[int, str]] = deque(maxlen=RECEIVE_MAXIMUM)
     for part, part_ages in zip(reversed(parts), reversed(passed), strict=True):
@@ -75,7 +82,10 @@ def recall(directory: Path, window: int, most: int) -> Recalled:
                 keys.append(key)
                 seqs.append(seq)
                 ages.append(old)
-    return Recalled(keys[-most:], seqs[-most:], ages[-most:], latest, tuple(messages))
+    reach = window if whole else min(age, window)
+    if len(keys) > most:
+        reach = ages[-most]
+    return Recalled(keys[-most:], seqs[-most:], ages[-most:], reach, latest, tuple(messages))
 
 
 @dataclass(frozen=True)

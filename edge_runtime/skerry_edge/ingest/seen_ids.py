@@ -5,7 +5,7 @@ anew by every process, so nobody can look for two ids with one hash; by chance, 
 another's retry while a million are remembered.
 
 Ids stand in generations, which are dropped whole: nothing is removed one by one, and an id is remembered for at least
-the window, and at most a quarter longer, unless more come than there is room for.
+the window, and at most a quarter longer, unless more come than there is room for; `reach` tells that.
 """
 
 import hashlib
@@ -48,7 +48,7 @@ class _Table:
 
     def __init__(self, began: int, expected: int = 0) -> None:
         """It grows, but not before more keys are there than were expected."""
-        self.began = began
+        self.began = self.latest = began
         self.count = 0
         slots = max(_SMALLEST, 1 << (3 * expected // 2).bit_length())
         self._keys = array("Q", bytes(8 * slots))
@@ -97,6 +97,7 @@ class SeenIds:
     def __init__(self, window: int, most: int = MIN_IDS) -> None:
         """`window` is in microseconds; about `most` ids are remembered."""
         self._tables: deque[_Table] = deque()
+        self._forgotten: int | None = None
         self.resize(window, most)
 
     def resize(self, window: int, most: int) -> None:
@@ -104,6 +105,14 @@ class SeenIds:
         self._window = window
         self._most = max(_GENERATIONS, most)
         self._hint()
+
+    def reach(self, now: int) -> int:
+        """How far back every id is remembered, in microseconds: the window, or less if there was no room for it."""
+        return self._window if self._forgotten is None else min(self._window, max(0, now - self._forgotten))
+
+    def forget_until(self, at: int) -> None:
+        """Ids that came until then are known no more."""
+        self._forgotten = at if self._forgotten is None else max(self._forgotten, at)
 
     def _hint(self) -> None:
         """Note which first bits the keys have that are there: most keys are new, and then no table is looked into."""
@@ -135,7 +144,9 @@ class SeenIds:
         at = 0
         while at < len(pairs):
             room = self._room(now)
-            self._tables[-1].put(pairs[at : at + room])
+            newest = self._tables[-1]
+            newest.put(pairs[at : at + room])
+            newest.latest = max(newest.latest, now)
             at += room
         for key, _ in pairs:
             self._hints[key >> self._shift] = 1
@@ -161,8 +172,8 @@ class SeenIds:
         """Drop generations that ended before the window, or that there is no room for."""
         tables, before = self._tables, len(self._tables)
         while tables and _GENERATIONS * (now - tables[0].began - self._window) >= self._window:
-            tables.popleft()
+            self.forget_until(tables.popleft().latest)
         while len(tables) > 1 and (now - tables[1].began >= self._window or len(self) - tables[0].count >= self._most):
-            tables.popleft()
+            self.forget_until(tables.popleft().latest)
         if len(tables) < before:
             self._hint()

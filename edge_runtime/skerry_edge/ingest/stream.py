@@ -4,6 +4,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from http import HTTPStatus
 from typing import Protocol, TypeAlias
 
@@ -104,6 +105,11 @@ class Stream:
     def _added(self) -> int:
         """Bytes by which an event may grow when it is stored."""
         return 0 if self.policy.device_path is None else MAX_ADDED_BYTES
+
+    @property
+    def dedup_reach(self) -> timedelta:
+        """How far back every producer's id is remembered now: the policy's window, or less."""
+        return timedelta(microseconds=self.window.reach(self._now()))
 
     def adopt(self, policy: StreamPolicy, ids: int) -> None:
         """Go by another policy from now on."""

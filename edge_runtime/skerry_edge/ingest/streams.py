@@ -12,18 +12,18 @@ from typing import Protocol
 
 import structlog
 
-from skerry_api.v1alpha1.syncpolicy import BUILT_IN, CONSENT, LABELS
+from skerry_api.v1alpha1.syncpolicy import BUILT_IN
 from skerry_core.errors import SkerryError
 from skerry_core.sync_policy.document import StreamPolicy, SyncPolicyDocument
 from skerry_edge.events.settings import StreamSettings
 from skerry_edge.ingest.errors import RefusedError
-from skerry_edge.ingest.limits import MIN_IDS, TOTAL_IDS
+from skerry_edge.ingest.id_shares import BUILT_IN_INTAKE, shares
 from skerry_edge.ingest.node_time import NodeTime
 from skerry_edge.ingest.recall import recall
 from skerry_edge.ingest.stream import Body, Log, Stream, as_it_came
 
 # Skerry's own: nobody else writes them.
-RESERVED = frozenset(BUILT_IN) - {CONSENT, LABELS}
+RESERVED = frozenset(BUILT_IN) - BUILT_IN_INTAKE
 _MICROSECONDS = 1_000_000
 
 _log = structlog.get_logger(__name__)
@@ -81,7 +81,7 @@ class Streams:
     def apply(self, policy: SyncPolicyDocument) -> bool:
         """Go by a policy: open, change and leave streams. Whether all of it is done; if not, call again later."""
         wanted = {stream.name: stream for stream in policy.streams if stream.name not in RESERVED}
-        ids = max(MIN_IDS, TOTAL_IDS // max(1, len(wanted)))
+        ids = shares(wanted.values())
         with self._lock:
             for name in self._open.keys() - wanted.keys():
                 del self._open[name]
@@ -91,7 +91,7 @@ class Streams:
         done = True
         for name, stream_policy in wanted.items():
             try:
-                self._apply_one(stream_policy, ids)
+                self._apply_one(stream_policy, ids[name])
             except (OSError, SkerryError) as error:
                 done = False
                 _log.warning("stream can't be opened", stream=name, error=str(error)[:300])
@@ -113,6 +113,8 @@ class Streams:
         stream = Stream(policy, log, self._time, self._steady, ids, recalled.messages, self._body)
         now = int(self._steady() * _MICROSECONDS)
         at = now - window
+        if recalled.reach < window:
+            stream.window.forget_until(now - recalled.reach)
         for key, seq, age in zip(recalled.keys, recalled.seqs, recalled.ages, strict=True):
             at = max(at, now - age)
             stream.window.remember(key, seq, at)

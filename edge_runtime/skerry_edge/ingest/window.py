@@ -80,6 +80,16 @@ class Window:
         with self._lock:
             self._seen.add([(key, seq)], now)
 
+    def forget_until(self, at: int) -> None:
+        """Ids that came until then are known no more."""
+        with self._lock:
+            self._seen.forget_until(at)
+
+    def reach(self, now: int) -> int:
+        """How far back every id is remembered now, in microseconds."""
+        with self._lock:
+            return self._seen.reach(now)
+
     def __len__(self) -> int:
         with self._lock:
             return len(self._seen)

@@ -96,3 +96,35 @@ def test_a_smaller_window_holds_from_then_on():
     seen.resize(100, MOST)
     assert seen.find(1, 50) == 1
     assert seen.find(1, 1000) is None
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 400), st.sampled_from([0, 0, 0, 1, 5, 100, 400, 2000])), max_size=300),
+    st.sampled_from([8, MOST]),
+    st.lists(st.sampled_from([200, WINDOW, 3 * WINDOW]), max_size=3),
+)
+def test_reach_is_what_is_remembered(steps, most, windows):
+    """No id younger than the reach is unknown; with room, and the window as it was, the reach is the window."""
+    seen, last, now = SeenIds(WINDOW, most), {}, 0
+    window, changes = WINDOW, {len(steps) * (at + 1) // 4: window for at, window in enumerate(windows)}
+    room = True
+    for seq, (key, pause) in enumerate(steps):
+        now += pause
+        if seq in changes:
+            window, room = changes[seq], False
+            seen.resize(window, most)
+        if seen.find(key, now) is None:
+            seen.add([(key, seq)], now)
+            last[key] = now
+        room = room and sum(now - at < WINDOW for at in last.values()) < most
+        reach = seen.reach(now)
+        assert 0 <= reach <= window
+        assert not room or reach == window
+        young = [key for key, at in last.items() if now - at < reach]
+        assert None not in seen.find_all(young, now)
+
+
+def test_a_window_that_was_short_is_whole_again_after_its_length():
+    seen = SeenIds(WINDOW, 64)
+    seen.add([(n, n) for n in range(1, 201)], 0)
+    assert [seen.reach(now) for now in (0, 10, WINDOW - 1, WINDOW, 5 * WINDOW)] == [0, 10, WINDOW - 1, WINDOW, WINDOW]

@@ -158,3 +158,27 @@ def test_a_clock_that_was_set_back_makes_no_restart_forget_newer_ids(tmp_path):
 def test_recall_of_what_is_not_there(tmp_path):
     recalled = recall(tmp_path / "nothing", 10**9, 100)
     assert (len(recalled.keys), recalled.latest) == (0, 0)
+
+
+@pytest.mark.parametrize("most", [3, 10, 500])
+def test_what_a_restart_remembers_is_told(tmp_path, most):
+    times = iter(range(NOW, NOW + 10**9, 1000))
+    with event_logs(tmp_path) as logs:
+        streams = streams_of(logs, lambda: next(times))
+        streams.apply(policy(stream_policy()))
+        for n in range(10):
+            streams.find("readings").accept([event(n)])
+    recalled = recall(tmp_path / "readings", 10**9, most)
+    assert recalled.reach == (recalled.ages[0] if most < 10 else 10**9)
+    assert len(recalled.keys) == min(most, 10)
+
+
+def test_ids_of_records_that_are_gone_are_not_claimed_to_be_remembered(tmp_path):
+    with event_logs(tmp_path) as logs:
+        streams = streams_of(logs)
+        streams.apply(policy(stream_policy()))
+        streams.find("readings").accept([event(1)])
+        assert streams.find("readings").dedup_reach == stream_policy().dedup_window
+    first, *_ = sorted(path for path in (tmp_path / "readings").iterdir() if path.name.startswith("0"))
+    first.rename(first.with_name(first.name.replace("1.", "9.", 1)))
+    assert recall(tmp_path / "readings", 10**9, 10).reach == 0
