@@ -32,13 +32,18 @@ class Meter(Protocol):
         ...
 
 
+def count(manager: urllib3.PoolManager, meter: Meter) -> None:
+    """Have `meter` told of all that connections carry which this manager makes from now on; not for SOCKS proxies."""
+    manager.pool_classes_by_scheme = _pools(meter)
+
+
 class MeteredPool(urllib3.PoolManager):
     """A PoolManager whose connections tell `meter`; None counts nothing."""
 
     def __init__(self, meter: Meter | None, **options: Any) -> None:
         super().__init__(**options)
         if meter is not None:
-            self.pool_classes_by_scheme = _pools(meter)
+            count(self, meter)
 
 
 def _pools(meter: Meter) -> dict[str, type[HTTPConnectionPool]]:

@@ -60,7 +60,7 @@ from skerry_edge.sync.settings import Settings
 from skerry_edge.sync.steady import Steady
 from skerry_edge.sync.supervisor import Loop, Supervisor
 from skerry_edge.sync.telemetry import NodeTelemetry
-from skerry_edge.sync.traffic import LOCAL, METRICS, Traffic
+from skerry_edge.sync.traffic import LOCAL, METRICS, OnePurpose, Traffic
 from skerry_edge.sync.upload import Uploader
 from skerry_edge.telemetry.error_classes import ErrorClasses
 
@@ -116,7 +116,7 @@ class Sync:
             registry=registry,
             errors=errors,
             environment=os.environ,
-            pushed=self._count_push,
+            meter=OnePurpose(self._traffic, METRICS),
         )
         self._policy.tell(self._telemetry.adopt)
         self._uploader = Uploader(
@@ -272,10 +272,6 @@ class Sync:
     def _flush(self) -> timedelta:
         self._traffic.show(self._in_force())
         return self._traffic.flush()
-
-    def _count_push(self, size: int) -> None:
-        with self._traffic.exchange(METRICS):
-            self._traffic.sent(size)
 
     def _demand(self) -> Demand:
         return Demand(self._assignment.document, self._assignment.quarantined, read_activation(self._layout.activation))

@@ -1,12 +1,13 @@
 """The node's signals put together: what sync exposes, records in its log, and pushes where it's told to."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
 from skerry_api.v1alpha1.syncpolicy import TELEMETRY
+from skerry_core.store.metered import Meter
 from skerry_core.sync_policy.defaults import BUILT_IN_STREAMS
 from skerry_core.sync_policy.document import SyncPolicyDocument
 from skerry_edge.events.expiry import uptime_ms
@@ -43,11 +44,11 @@ class NodeTelemetry:
         registry: CollectorRegistry,
         errors: ErrorClasses,
         environment: Mapping[str, str],
-        pushed: Callable[[int], None],
+        meter: Meter,
     ) -> None:
         """`root` is the volume, `boot` the name of this boot, `logs` are sync's own.
 
-        `pushed` hears of the bytes of every push by OTLP.
+        `meter` is told of what pushes by OTLP send and receive.
 
         Raises OSError, and UserMustActError for OTEL_* variables that can't be followed.
         """
@@ -76,7 +77,7 @@ class NodeTelemetry:
                 _SYNC: lambda: list(registry.collect()),
                 _INFERENCE: lambda: parse(inference.metrics()),
             }
-            push = OtlpPush(otlp, Identity(site, node), families, pushed)
+            push = OtlpPush(otlp, Identity(site, node), families, meter)
             self.loops += (Loop("otlp", push.step),)
 
     def adopt(self, policy: SyncPolicyDocument) -> None:

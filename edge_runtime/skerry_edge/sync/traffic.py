@@ -230,6 +230,24 @@ class Traffic:
         self._dirty = False
 
 
+@dataclass(frozen=True)
+class OnePurpose:
+    """A meter of connections that are for one purpose, whatever else their thread does."""
+
+    traffic: Traffic
+    purpose: str
+
+    def sent(self, size: int) -> None:
+        """As a meter's."""
+        with self.traffic.exchange(self.purpose):
+            self.traffic.sent(size)
+
+    def received(self, size: int) -> None:
+        """As a meter's."""
+        with self.traffic.exchange(self.purpose):
+            self.traffic.received(size)
+
+
 def _read(path: Path) -> dict[str, Any]:
     try:
         noted = json.loads(path.read_bytes())

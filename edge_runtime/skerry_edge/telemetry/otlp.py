@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 import requests
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
@@ -29,8 +30,10 @@ from opentelemetry.sdk.metrics.export import Metric as OtlpMetric
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from prometheus_client.core import Metric
+from requests.adapters import HTTPAdapter
 
 from skerry_core.errors import RetryError, SkerryError
+from skerry_core.store.metered import Meter, count
 from skerry_edge.telemetry.otlp_settings import OtlpSettings
 
 _UNITS = {"_seconds": "s", "_bytes": "By"}
@@ -65,6 +68,20 @@ class Identity:
         )
 
 
+class _Counted(HTTPAdapter):
+    """Connections of `requests` that tell a meter."""
+
+    def __init__(self, meter: Meter) -> None:
+        super().__init__()
+        self._meter = meter
+        count(self.poolmanager, meter)
+
+    def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
+        manager = super().proxy_manager_for(proxy, **options)
+        count(manager, self._meter)
+        return manager
+
+
 class OtlpPush:
     """`processes` give the metrics of each process, and raise SkerryError while one doesn't answer."""
 
@@ -73,15 +90,15 @@ class OtlpPush:
         settings: OtlpSettings,
         identity: Identity,
         processes: Mapping[str, Families],
-        pushed: Callable[[int], None],
+        meter: Meter,
     ) -> None:
-        """`pushed` hears of the bytes of every request's body."""
+        """`meter` is told of every byte of heads and bodies, both ways, repeated requests too."""
         self._settings = settings
         self._processes = processes
         self._resources = {name: identity.resource(name, settings.service_name) for name in processes}
-        self._pushed = pushed
         session = requests.Session()
-        session.hooks["response"].append(self._count)
+        for scheme in ("http://", "https://"):
+            session.mount(scheme, _Counted(meter))
         self._exporter = OTLPMetricExporter(session=session)
 
     def step(self) -> timedelta:
@@ -98,9 +115,6 @@ class OtlpPush:
         if self._exporter.export(MetricsData(resources)) is not MetricExportResult.SUCCESS:
             raise RetryError("OtlpRefused", "the OTLP receiver can't be reached or refuses the metrics")
         return self._settings.interval
-
-    def _count(self, response: requests.Response, **_: object) -> None:
-        self._pushed(len(response.request.body or b""))
 
 
 def otlp_metrics(families: Iterable[Metric], now: int) -> Iterator[OtlpMetric]:

@@ -9,6 +9,7 @@ from kubernetes.config.config_exception import ConfigException
 from urllib3.connection import HTTPConnection
 
 from skerry_core.errors import UserMustActError
+from skerry_core.store.metered import Meter
 from skerry_operator.kube.rest import RestKube
 
 # A connection over the open network may die without a word (NAT, a pulled cable): an idle watch is probed, and what
@@ -39,20 +40,25 @@ def local() -> RestKube:
     return RestKube(configuration)
 
 
-def by_certificate(server: str, *, ca_file: Path, certificate_file: Path, key_file: Path) -> RestKube:
-    """An API server by URL, authenticated by a client certificate; PEM files, read again for each new connection."""
+def by_certificate(
+    server: str, *, ca_file: Path, certificate_file: Path, key_file: Path, meter: Meter | None = None
+) -> RestKube:
+    """An API server by URL, authenticated by a client certificate; PEM files, read again for each new connection.
+
+    `meter` counts what goes both ways.
+    """
     configuration = _remote(server, ca_file)
     configuration.cert_file = str(certificate_file)
     configuration.key_file = str(key_file)
-    return RestKube(configuration)
+    return RestKube(configuration, meter)
 
 
-def by_token(server: str, *, ca_file: Path, token: str) -> RestKube:
-    """An API server by URL, authenticated by a bearer token (a bootstrap token, say)."""
+def by_token(server: str, *, ca_file: Path, token: str, meter: Meter | None = None) -> RestKube:
+    """An API server by URL, authenticated by a bearer token (a bootstrap token, say), counted as above."""
     configuration = _remote(server, ca_file)
     configuration.api_key["BearerToken"] = token
     configuration.api_key_prefix["BearerToken"] = "Bearer"
-    return RestKube(configuration)
+    return RestKube(configuration, meter)
 
 
 def _remote(server: str, ca_file: Path) -> Configuration:

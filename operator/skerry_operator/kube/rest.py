@@ -12,6 +12,7 @@ import urllib3
 from kubernetes.client import ApiClient, Configuration
 from kubernetes.client.exceptions import OpenApiException
 
+from skerry_core.store.metered import Meter, count
 from skerry_operator.kube.api import FIELD_MANAGER, JsonObject, Listing, WatchEvent
 from skerry_operator.kube.errors import NotServedError, UnavailableError, of_status
 from skerry_operator.kube.resources import Resource
@@ -25,11 +26,14 @@ _MAX_LINE_BYTES = 4 << 20
 class RestKube:
     """One API server, with the credential of its configuration. Safe to share between threads."""
 
-    def __init__(self, configuration: Configuration) -> None:
+    def __init__(self, configuration: Configuration, meter: Meter | None = None) -> None:
+        """`meter` is told of every byte that goes either way."""
         # Failures surface at once: the caller's error class is the only retry policy.
         configuration.retries = False
         self._configuration = configuration
         self._client = ApiClient(configuration)
+        if meter is not None:
+            count(self._client.rest_client.pool_manager, meter)
 
     def get(self, resource: Resource, name: str, namespace: str | None = None) -> JsonObject | None:
         try:

@@ -13,12 +13,16 @@ from skerry_operator.kube.api import KubeApi
 from skerry_operator.kube.errors import NotServedError
 from skerry_operator.kube.resources import SECRETS, SITE_ASSIGNMENTS
 from skerry_operator.link.port import Downlink
+from skerry_operator.link.traffic import Purpose, counted_as, each_counted_as
 
 # A watch that died without a word (NAT timeout, pulled cable) is noticed when its time is up at the latest; drawn, so
 # that sites which lost the hub together don't come back in step.
 _WATCH_SECONDS = (45.0, 75.0)
 
-_WATCHED = {Downlink.ASSIGNMENT: (SITE_ASSIGNMENTS, ASSIGNMENT_NAME), Downlink.GRANT: (SECRETS, GRANT_SECRET)}
+_WATCHED = {
+    Downlink.ASSIGNMENT: (SITE_ASSIGNMENTS, ASSIGNMENT_NAME, Purpose.ASSIGNMENT),
+    Downlink.GRANT: (SECRETS, GRANT_SECRET, Purpose.GRANT),
+}
 
 
 def hub_namespace(site: str) -> str:
@@ -35,7 +39,8 @@ class HubApiLink:
         self._watch_seconds = watch_seconds
 
     def latest(self) -> SiteAssignmentSpec | None:
-        found = self._hub.get(SITE_ASSIGNMENTS, ASSIGNMENT_NAME, self._namespace)
+        with counted_as(Purpose.ASSIGNMENT):
+            found = self._hub.get(SITE_ASSIGNMENTS, ASSIGNMENT_NAME, self._namespace)
         if found is None:
             return None
         try:
@@ -44,18 +49,18 @@ class HubApiLink:
             raise WaitError("AssignmentMalformed", f"the hub's SiteAssignment can't be read: {error}") from error
 
     def upload_grant(self) -> bytes | None:
-        found = self._hub.get(SECRETS, GRANT_SECRET, self._namespace)
+        with counted_as(Purpose.GRANT):
+            found = self._hub.get(SECRETS, GRANT_SECRET, self._namespace)
         content = ((found or {}).get("data") or {}).get(GRANT_KEY)
         return None if content is None else base64.b64decode(content)
 
     def watch(self, what: Downlink) -> Iterator[None]:
-        resource, name = _WATCHED[what]
+        resource, name, purpose = _WATCHED[what]
         seconds = random.uniform(*self._watch_seconds)  # noqa: S311 - spreads load
         # Version 0: the object as the API server has it in memory comes first, as an ADDED event.
         events = self._hub.watch(resource, since="0", namespace=self._namespace, name=name, timeout=seconds)
-        for event in events:
-            if event.type in ("ADDED", "MODIFIED"):
-                yield
+        edges = (event for event in events if event.type in ("ADDED", "MODIFIED"))
+        yield from each_counted_as(purpose, edges)
 
     def report(self, status: SiteAssignmentStatus) -> None:
         body = {
@@ -63,7 +68,8 @@ class HubApiLink:
             "status": status.to_wire(),
         }
         try:
-            self._hub.apply(SITE_ASSIGNMENTS, body, "status")
+            with counted_as(Purpose.REPORT):
+                self._hub.apply(SITE_ASSIGNMENTS, body, "status")
         except NotServedError as error:
             raise WaitError(
                 "NotAssigned", "the hub has no SiteAssignment for this site yet; nothing to do here"

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from skerry_core.errors import UserMustActError, WaitError
+from skerry_core.store.metered import Meter
 from skerry_operator.kube import connect
 from skerry_operator.kube.api import KubeApi
 from skerry_operator.link.credential import Credential, CredentialSecret
@@ -14,6 +15,7 @@ from skerry_operator.link.enroll import RequestDeniedError, request_certificate
 from skerry_operator.link.hub_api import HubApiLink
 from skerry_operator.link.port import Link
 from skerry_operator.link.renewal import Step, decide
+from skerry_operator.link.traffic import Purpose, counted_as
 
 
 @dataclass(frozen=True)
@@ -32,8 +34,10 @@ class HubAddress:
 class Dialer:
     """Connections to one hub."""
 
-    def __init__(self, address: HubAddress) -> None:
+    def __init__(self, address: HubAddress, meter: Meter) -> None:
+        """`meter` counts what they all carry."""
         self._address = address
+        self._meter = meter
 
     def bootstrap_token(self) -> str:
         """The token as its Secret has it now; empty if there is none."""
@@ -44,14 +48,18 @@ class Dialer:
 
     def by_token(self, token: str) -> KubeApi:
         """The hub as a bootstrap token sees it."""
-        return connect.by_token(self._address.url, ca_file=self._address.ca_file, token=token)
+        return connect.by_token(self._address.url, ca_file=self._address.ca_file, token=token, meter=self._meter)
 
     def by_certificate(self, credential: Credential) -> KubeApi:
         """The hub as this site's certificate sees it."""
         certificate = _private_file(self._address.scratch / "hub.crt", credential.certificate)
         key = _private_file(self._address.scratch / "hub.key", credential.key)
         return connect.by_certificate(
-            self._address.url, ca_file=self._address.ca_file, certificate_file=certificate, key_file=key
+            self._address.url,
+            ca_file=self._address.ca_file,
+            certificate_file=certificate,
+            key_file=key,
+            meter=self._meter,
         )
 
 
@@ -105,7 +113,8 @@ class HubSession:
         if asking != credential:
             self._secret.save(asking)
         try:
-            certificate = request_certificate(hub, site=self._site, key_pem=asking.next_key)
+            with counted_as(Purpose.ENROLLMENT):
+                certificate = request_certificate(hub, site=self._site, key_pem=asking.next_key)
             fresh = asking.issued(certificate)
         except RequestDeniedError:
             self._secret.save(replace(asking, next_key=b""))

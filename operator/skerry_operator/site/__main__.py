@@ -7,6 +7,7 @@ import threading
 
 import kopf
 import structlog
+from prometheus_client import CollectorRegistry, start_http_server
 
 from skerry_api.kinds import RUNTIME_NAMESPACE
 from skerry_core.errors import SkerryError
@@ -19,6 +20,7 @@ from skerry_operator.link.local import LocalMirror
 from skerry_operator.link.loop import LinkLoop
 from skerry_operator.link.outbox import Outbox
 from skerry_operator.link.session import Dialer, HubAddress, HubSession
+from skerry_operator.link.traffic import LinkTraffic
 from skerry_operator.site import handlers
 from skerry_operator.site.observer import Observer
 from skerry_operator.site.runtime import Runtime
@@ -28,6 +30,7 @@ from skerry_operator.site.version import VERSION
 
 _log = structlog.get_logger()
 LIVENESS = "http://0.0.0.0:8080/healthz"
+METRICS_PORT = 8081
 
 
 def run(settings: Settings) -> None:
@@ -36,14 +39,19 @@ def run(settings: Settings) -> None:
     kube = connect.local()
     stop = threading.Event()
     outbox, health = Outbox(), LinkHealth()
+    metrics = CollectorRegistry()
     runtime = Runtime(kube, site=settings.site, hub_key=hub_key, allowed_images=settings.allowed_images)
     session = HubSession(
         settings.site,
         CredentialSecret(kube, settings.namespace),
-        Dialer(HubAddress(settings.hub_url, settings.hub_ca, settings.bootstrap_token, settings.scratch)),
+        Dialer(
+            HubAddress(settings.hub_url, settings.hub_ca, settings.bootstrap_token, settings.scratch),
+            LinkTraffic(metrics),
+        ),
     )
     link = LinkLoop(session, LocalMirror(kube), outbox, health, site=settings.site, hub_key=hub_key, stop=stop)
     observer = Observer(kube, runtime, Scraper(), outbox, health, site=settings.site, version=VERSION, judge=judge)
+    start_http_server(METRICS_PORT, registry=metrics)
     link.start()
     threading.Thread(target=observer.run, args=(stop,), name="observer", daemon=True).start()
     registry, operator = kopf.OperatorRegistry(), kopf.OperatorSettings()

@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from skerry_api.v1alpha1.siteassignment import SiteAssignmentStatus
 from skerry_core.errors import WaitError
@@ -14,6 +15,7 @@ from skerry_operator.link.credential import CredentialSecret
 from skerry_operator.link.enroll import request_certificate
 from skerry_operator.link.hub_api import HubApiLink, hub_namespace
 from skerry_operator.link.session import Dialer, HubAddress, HubSession
+from skerry_operator.link.traffic import LinkTraffic
 from tests.cluster.lab.waiting import wait_for
 from tests.unit.link.conformance import LinkConformance, spec
 
@@ -35,7 +37,7 @@ def secret() -> CredentialSecret:
 @pytest.fixture
 def session(hub_side, address, secret) -> HubSession:
     address.token_file.write_text(hub_side.bootstrap_token())
-    return HubSession(hub_side.site, secret, Dialer(address), _short_watches)
+    return HubSession(hub_side.site, secret, Dialer(address, LinkTraffic(CollectorRegistry())), _short_watches)
 
 
 def _short_watches(hub, site):
@@ -110,7 +112,7 @@ def test_a_site_renews_with_its_certificate_after_the_token_is_gone(session, sec
 
 
 def test_a_wrong_token_is_told_as_such(address, hub_side):
-    dialer = Dialer(address)
+    dialer = Dialer(address, LinkTraffic(CollectorRegistry()))
     credential = CredentialSecret(MemoryKube(), "x").load().with_next_key()
     with pytest.raises(ForbiddenError) as caught:
         request_certificate(dialer.by_token("aaaaaa.bbbbbbbbbbbbbbbb"), site=hub_side.site, key_pem=credential.next_key)
@@ -121,4 +123,6 @@ def test_a_hub_that_is_not_there_is_unavailable_at_once(address, tmp_path):
     nowhere = HubAddress("https://127.0.0.1:1", address.ca_file, Path(tmp_path / "none"), tmp_path)
     credential = CredentialSecret(MemoryKube(), "x").load().with_next_key()
     with pytest.raises(UnavailableError):
-        request_certificate(Dialer(nowhere).by_token("t"), site="site-a", key_pem=credential.next_key)
+        request_certificate(
+            Dialer(nowhere, LinkTraffic(CollectorRegistry())).by_token("t"), site="site-a", key_pem=credential.next_key
+        )

@@ -16,6 +16,7 @@ from skerry_edge.sync.inference_api import InferenceApi
 from skerry_edge.sync.telemetry import NodeTelemetry
 from skerry_edge.telemetry.error_classes import ErrorClasses
 from tests.unit.store.canned import Answer, canned_server
+from tests.unit.store.test_metered import Count
 from tests.unit.telemetry.test_otlp import ENDPOINT, receiver  # noqa: F401 - a fixture
 
 OWNER = Owner("site-a", "node-1", "boot-1")
@@ -39,7 +40,7 @@ def node_telemetry(root, inference, registry=None, environment=None):
         registry=registry or CollectorRegistry(),
         errors=ErrorClasses(),
         environment=environment or {},
-        pushed=int,
+        meter=Count(),
     )
 
 

@@ -20,6 +20,7 @@ from skerry_edge.telemetry.exposition import parse
 from skerry_edge.telemetry.otlp import Identity, OtlpPush
 from skerry_edge.telemetry.otlp_settings import OtlpSettings
 from skerry_edge.telemetry.process_use import ProcessUse
+from tests.unit.store.test_metered import Count, Peer, ok
 
 ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
 IDENTITY = Identity("site-a", "node-1")
@@ -31,7 +32,6 @@ class Receiver(ThreadingHTTPServer):
     def __init__(self):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.requests = []
-        self.sizes = []
         self.headers = []
         self.status = 200
 
@@ -52,7 +52,6 @@ class Receiver(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     def do_POST(self):
         body = self.rfile.read(int(self.headers["Content-Length"]))
-        self.server.sizes.append(len(body))
         self.server.headers.append((self.path, self.headers))
         if self.headers.get("Content-Encoding") == "gzip":
             body = gzip.decompress(body)
@@ -94,22 +93,20 @@ def registry():
     return registry
 
 
-def push(registry, environment, pushed=int, **processes):
+def push(registry, environment, meter=None, **processes):
     settings = OtlpSettings.from_environment(environment)
     own = {"sync": lambda: list(registry.collect())}
-    return OtlpPush(settings, IDENTITY, own | processes, pushed)
+    return OtlpPush(settings, IDENTITY, own | processes, meter or Count())
 
 
 @pytest.mark.slow
 def test_a_push(receiver, registry):
-    pushed = []
     inference = CollectorRegistry()
     ProcessUse("inference", inference, ContainerUse)
     Counter("skerry_predictions", "Answers.", ("model",), registry=inference).labels("shop/vision").inc(3)
     pusher = push(
         registry,
         {ENDPOINT: receiver.url, "OTEL_METRIC_EXPORT_INTERVAL": "5000"},
-        pushed.append,
         inference=lambda: parse(generate_latest(inference).decode()),
     )
     assert pusher.step() == timedelta(seconds=5)
@@ -137,7 +134,16 @@ def test_a_push(receiver, registry):
     assert sync["skerry_process"].gauge.data_points[0].as_double == 1
     assert sync["process_resident_memory_bytes"].unit == "By"
     assert told["skerry-inference"]["skerry_predictions"].sum.data_points[0].as_double == 3
-    assert pushed == receiver.sizes
+
+
+def test_heads_and_answers_count_too(registry, monkeypatch):
+    peer, count = Peer(ok(0), ok(40)), Count()
+    monkeypatch.setenv(ENDPOINT, f"http://127.0.0.1:{peer.port}")
+    pusher = push(registry, {ENDPOINT: f"http://127.0.0.1:{peer.port}"}, count)
+    for _ in range(2):
+        pusher.step()
+        assert (count.out, count.back) == (peer.got, peer.gave)
+    assert min(peer.got, peer.gave) > 0
 
 
 @pytest.mark.slow
