@@ -210,11 +210,13 @@ class LogMachine(RuleBasedStateMachine):
         self.machine.logs.expire()
         expired = self.log.status().expired_seq
         found = self._read_all()
-        for identity in list(self.stored):
-            epoch, seq = identity
-            if (epoch == self.log.epoch and seq <= expired) or (epoch != self.log.epoch and identity not in found):
-                self.gone.add(identity)
-                del self.stored[identity]
+        # What was promised is durable, too, once its segment was closed, and expires with that.
+        for kept in (self.stored, self.maybe):
+            for identity in list(kept):
+                epoch, seq = identity
+                if (epoch == self.log.epoch and seq <= expired) or (epoch != self.log.epoch and identity not in found):
+                    self.gone.add(identity)
+                    del kept[identity]
 
     @rule(offset=st.integers(-(10**18), 10**18))
     def bend_the_clock(self, offset):
