@@ -13,6 +13,7 @@ from skerry_edge.telemetry.measures import Key, Snapshot, total_growth
 from skerry_edge.telemetry.overrun import (
     BEGINS_AFTER,
     ENDS_AFTER,
+    OUTRUN,
     Limit,
     Side,
     Standing,
@@ -145,10 +146,13 @@ def _follow(overrun: Overrun, found: Mapping[Subject, Standing], grown: Mapping[
     # Tiers are always there: one of which nothing is known, just after a start, isn't clear for that.
     if standing.side is Side.CLEAR if standing is not None else subject.limit is Limit.STREAM_FULL:
         clear_since = now.uptime if overrun.clear_since is None else overrun.clear_since
+    held = held_reasons(now.levels())
     return replace(
         overrun,
         worst=worst,
-        seen=overrun.seen | held_reasons(now.levels()),
+        # A link that hangs is down for half a minute before anybody can tell.
+        causes=tuple(sorted(held)) if held and overrun.causes == OUTRUN else overrun.causes,
+        seen=overrun.seen | held,
         tally=_added(overrun.tally, overrun.subject, grown, now),
         clear_since=clear_since,
     )

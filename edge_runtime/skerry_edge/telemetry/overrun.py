@@ -64,6 +64,10 @@ class Subject:
     name: str
 
 
+OUTRUN = ("IntakeOutrunsUpload",)
+"""The cause where nothing holds the upload."""
+
+
 @dataclass(frozen=True)
 class Standing:
     """Where a subject stands: its level and its bound in bytes, of a queue in records, of a disk in bytes free."""
@@ -108,7 +112,7 @@ def causes(limit: Limit, levels: Mapping[Key, float]) -> tuple[str, ...]:
         return (*told, *sorted(held_reasons(levels)))
     if limit is Limit.BUDGET_SPENT:
         return tuple(sorted(held_reasons(levels) & _SPENT))
-    return tuple(sorted(held_reasons(levels))) or ("IntakeOutrunsUpload",)
+    return tuple(sorted(held_reasons(levels))) or OUTRUN
 
 
 def takers(subject: Subject, levels: Mapping[Key, float], most: int = 3) -> tuple[tuple[str, int], ...]:

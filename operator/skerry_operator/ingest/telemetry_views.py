@@ -33,7 +33,7 @@ def overruns(tables: Tables) -> str | None:
             coalesce({begun("data_stream")}, {begun("data_tier")}) AS subject,
             {begun("data_start")}::TIMESTAMPTZ AS began, {ended("data_end")}::TIMESTAMPTZ AS ended,
             {ended("data_seconds")}::DOUBLE AS seconds,
-            {begun("data_cause")} AS cause, {begun("data_takers")} AS takers,
+            coalesce({ended("data_cause")}, {begun("data_cause")}) AS cause, {begun("data_takers")} AS takers,
             {begun("data_level")}::BIGINT AS level, {ended("data_worst")}::BIGINT AS worst,
             {begun("data_bound")}::BIGINT AS bound,
             {ended("data_shed_refused")}::BIGINT AS refused, {ended("data_shed_dropped")}::BIGINT AS dropped,

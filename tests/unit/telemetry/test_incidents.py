@@ -121,6 +121,17 @@ def test_a_stream_that_filled_while_the_link_was_down():
     assert ended.overrun.tally["freedBytes"] == 80 * MIB
 
 
+def test_a_link_that_hangs_is_the_cause_though_nobody_could_tell_when_it_began():
+    state, (began,) = run(
+        snapshot(0, stream(50 * MIB)),
+        snapshot(10, stream(96 * MIB)),
+        snapshot(20, stream(96 * MIB) | queue(5, "LinkDown")),
+        snapshot(30, stream(96 * MIB) | queue(5, "Metered")),
+    )
+    assert began.overrun.causes == ("IntakeOutrunsUpload",)
+    assert [each.causes for each in state.open] == [("LinkDown",)]
+
+
 def after_the_fact(levels, counts=None):
     """A stream's overrun that ends with `levels` and `counts`."""
     _, events = run(snapshot(0, stream(99 * MIB)), *(snapshot(seconds, levels, counts) for seconds in (10, 20, 30, 40)))
