@@ -108,6 +108,7 @@ class SeenIds:
 
     def reach(self, now: int) -> int:
         """How far back every id is remembered, in microseconds: the window, or less if there was no room for it."""
+        self._drop_old(now)
         return self._window if self._forgotten is None else min(self._window, max(0, now - self._forgotten))
 
     def forget_until(self, at: int) -> None:

@@ -4,7 +4,6 @@ import json
 import os
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -27,6 +26,7 @@ from skerry_core.trust.policy import Binding, PolicyDocument, SignerIdentity
 from skerry_core.trust.policy_envelope import seal_policy
 from tests.cluster.lab.waiting import wait_for
 from tests.integration.inference.models import good
+from tests.integration.ports import free_port
 
 ROOT = Path(__file__).parents[3]
 AUTHOR = "author@example.test"
@@ -85,9 +85,7 @@ class HubOperator:
         self.cluster.kubectl("delete", "namespace", *namespaces, "--ignore-not-found", "--timeout=90s")
 
     def start(self) -> None:
-        with socket.socket() as listener:
-            listener.bind(("127.0.0.1", 0))
-            port = listener.getsockname()[1]
+        port = free_port()
         environment = {
             **os.environ,
             "KUBECONFIG": str(self.cluster.kubeconfig),

@@ -4,7 +4,6 @@ import http.client
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -36,6 +35,7 @@ from skerry_core.trust.assignment import seal_assignment
 from skerry_core.trust.keys import generate_key_pair
 from skerry_core.trust.policy import Binding, PolicyDocument, SignerIdentity
 from skerry_core.trust.policy_envelope import seal_policy
+from tests.integration.ports import free_port
 from tests.sigstore_instance import PrivateSigstore
 
 AUTHOR = "author@example.test"
@@ -53,12 +53,6 @@ ANALYSIS = AnalysisLimits(
     guardrails=GuardrailLimits(max_trips=3, window=timedelta(minutes=1), latency_limit=timedelta(milliseconds=500)),
 )
 _DEADLINE = 180.0
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 class Node:

@@ -10,7 +10,8 @@ from skerry_core.store.key_folder import ACCESS_KEY_FILE, SECRET_KEY_FILE
 from skerry_core.store.location import S3Access
 from skerry_operator.ingest.lake import Lake
 from tests.cluster.lab import RequirementMissingError, requirements
-from tests.integration.store.conftest import S3Server, bucket, free_port, s3_server
+from tests.integration.ports import free_port
+from tests.integration.store.conftest import S3Server, bucket, s3_server
 
 __all__ = ["bucket", "s3_server"]
 

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from contextlib import contextmanager
 
-from tests.integration.store.conftest import free_port
+from tests.integration.ports import free_port
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import sys
 from contextlib import contextmanager
 from urllib.request import urlopen
 
-from tests.integration.store.conftest import free_port
+from tests.integration.ports import free_port
 
 
 class IngestProcess:

@@ -1,7 +1,6 @@
 """A real S3 server (versitygw) of its own for these tests, on a loopback port; no cluster is needed for it."""
 
 import os
-import socket
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from tests.cluster.lab.errors import LabError
 from tests.cluster.lab.layout import Layout
 from tests.cluster.lab.toolchain import Toolchain
 from tests.cluster.lab.waiting import wait_for
+from tests.integration.ports import free_port
 
 _ACCESS_KEY, _SECRET_KEY = "tests", "correct-horse-battery"
 
@@ -71,12 +71,6 @@ class S3Server:
 
     def _gone(self) -> str | None:
         return None if self.process.poll() is None else f"it exited with {self.process.returncode}"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ from skerry_core.store.errors import (
     StoreCredentialsRefusedError,
     StoreUnavailableError,
 )
-from tests.integration.store.conftest import free_port
+from tests.integration.ports import free_port
 from tests.unit.store.conformance import StoreConformance, whole
 
 pytestmark = pytest.mark.lab

@@ -21,7 +21,7 @@ from skerry_edge.sync.process import Sync
 from skerry_edge.sync.settings import Settings
 from skerry_edge.telemetry.error_classes import ErrorClasses
 from tests.cluster.lab.waiting import wait_for
-from tests.integration.store.conftest import free_port
+from tests.integration.ports import free_port
 
 
 class Inference(ThreadingHTTPServer):
