@@ -93,7 +93,8 @@ def test_good_canary_is_promoted_and_both_stay_resident(node):
     assert node.status()["resident"] == sorted([first.digest, second.digest])
     kept = json.loads((node.state / "activation" / "team.har.json").read_bytes())
     assert (kept["champion"]["digest"], kept["previous"]["digest"]) == (second.digest, first.digest)
-    assert not (node.state / "intent.json").exists()
+    # The note goes in a step of its own, after the status that tells of the swap.
+    node.wait(lambda: not (node.state / "intent.json").exists())
 
 
 def test_shifted_canary_is_rolled_back_and_never_tried_again(node):
