@@ -13,7 +13,7 @@ from skerry_edge.events.reader import LogReader
 from skerry_edge.events.record import ColumnBatch
 from skerry_edge.events.segment import segment_firsts, spans
 from skerry_edge.ingest.mqtt.payload import parse_made_id
-from skerry_edge.ingest.mqtt.redeliveries import RECEIVE_MAXIMUM
+from skerry_edge.ingest.mqtt.redeliveries import REMEMBERED
 from skerry_edge.ingest.seen_ids import id_key
 
 _AT_ONCE = 4096
@@ -74,7 +74,7 @@ def recall(directory: Path, window: int, most: int) -> Recalled:
     # Numbers begin at 1: a log whose first segment begins later has lost its oldest records.
     whole = len(parts) == len(segments) and all(base == 1 for base, _ in segments[:1])
     keys, seqs, ages = array("Q"), array("Q"), array("q")
-    messages: deque[tuple[int, str]] = deque(maxlen=RECEIVE_MAXIMUM)
+    messages: deque[tuple[int, str]] = deque(maxlen=REMEMBERED)
     for part, part_ages in zip(reversed(parts), reversed(passed), strict=True):
         messages.extend(part.messages)
         for key, seq, old in zip(part.keys, part.seqs, part_ages, strict=True):
@@ -97,7 +97,7 @@ class _Part:
 
 
 def _read_segment(directory: Path, base: int, until: int) -> _Part:
-    part = _Part(array("Q"), array("Q"), array("q"), deque(maxlen=RECEIVE_MAXIMUM))
+    part = _Part(array("Q"), array("Q"), array("q"), deque(maxlen=REMEMBERED))
     for batch in _batches(directory, base, until):
         for record in batch.records():
             identity = _identity(record.body)

@@ -12,7 +12,7 @@ from skerry_edge.ingest.errors import Malformed
 from skerry_edge.ingest.limits import MAX_RAW_EVENT
 from skerry_edge.ingest.mqtt.broker import load_broker
 from skerry_edge.ingest.mqtt.payload import Message, content_hash, made_id, parse_made_id, read_message
-from skerry_edge.ingest.mqtt.redeliveries import RECEIVE_MAXIMUM, Redeliveries
+from skerry_edge.ingest.mqtt.redeliveries import RECEIVE_MAXIMUM, REMEMBERED, Redeliveries
 from tests.unit.ingest.worlds import NOW, raw_event
 
 REQUIRED = {"specversion": "1.0", "id": "1", "source": "/s", "type": "t"}
@@ -111,9 +111,10 @@ def test_content_is_topic_and_payload():
 class Exchange:
     """The model: a broker that sends in order, few contents, identifiers that come round; a client that may die."""
 
-    IDENTIFIERS = RECEIVE_MAXIMUM + 1
-
-    def __init__(self):
+    def __init__(self, identifiers, at_once):
+        """`at_once` messages may be unacknowledged."""
+        self.identifiers = identifiers
+        self.at_once = at_once
         self.sent = 0
         self.unacknowledged = []
         self.inbox = []
@@ -121,17 +122,19 @@ class Exchange:
         self.memory = Redeliveries()
         self.stored = []
 
-    def send(self, content):
-        if len(self.unacknowledged) < RECEIVE_MAXIMUM:
-            self.unacknowledged.append((self.sent, self.sent % self.IDENTIFIERS, content))
+    def send(self, content, count=1):
+        for _ in range(min(count, self.at_once - len(self.unacknowledged))):
+            self.unacknowledged.append((self.sent, self.sent % self.identifiers, content))
             self.inbox.append((*self.unacknowledged[-1], False))
             self.sent += 1
 
     def store(self, count):
         for number, mid, content, again in self.inbox[:count]:
+            if not again:
+                self.memory.begun(mid)
             if not (again and self.memory.knows(mid, content)):
                 self.stored.append((number, mid, content))
-            self.memory.stored(mid, content)
+                self.memory.stored(mid, content)
             self.acknowledgements += 1
         del self.inbox[:count]
 
@@ -140,37 +143,46 @@ class Exchange:
         del self.unacknowledged[:done]
         self.acknowledgements -= done
 
-    def lose_the_connection(self, _):
+    def lose_the_connection(self):
         self.acknowledgements = 0
         self.inbox = [(*item, True) for item in self.unacknowledged]
 
-    def die(self, _):
+    def die(self):
         """The log's tail tells what was stored."""
         self.memory = Redeliveries((mid, content) for _, mid, content in self.stored)
-        self.lose_the_connection(None)
+        self.lose_the_connection()
 
 
-@given(
-    steps=st.lists(
-        st.one_of(
-            st.tuples(st.just(Exchange.send), st.sampled_from(["a", "b"])),
-            st.tuples(st.sampled_from([Exchange.store, Exchange.acknowledge]), st.integers(1, 2 * RECEIVE_MAXIMUM)),
-            st.tuples(st.sampled_from([Exchange.lose_the_connection, Exchange.die]), st.none()),
-        ),
-        max_size=100,
+LAP = RECEIVE_MAXIMUM + 1
+MANY = 4 * RECEIVE_MAXIMUM
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just(Exchange.send), st.sampled_from(["a", "b"]), st.sampled_from([1, RECEIVE_MAXIMUM])),
+        st.tuples(st.sampled_from([Exchange.store, Exchange.acknowledge]), st.integers(1, MANY)),
+        st.tuples(st.sampled_from([Exchange.lose_the_connection, Exchange.die])),
     ),
-    before=st.integers(0, 3 * RECEIVE_MAXIMUM),
+    max_size=100,
 )
-def test_every_message_is_stored_once_however_often_it_comes_again(steps, before):
-    exchange = Exchange()
-    for _ in range(before):
+
+
+@pytest.mark.parametrize(
+    ("identifiers", "at_once", "before"),
+    [
+        pytest.param(LAP, RECEIVE_MAXIMUM, LAP + 1, id="given out anew as soon as they may be"),
+        pytest.param(65_535, MANY, 0, id="given out in turn, by a broker that has too many unacknowledged"),
+    ],
+)
+@given(steps=STEPS, more=st.integers(0, MANY))
+def test_every_message_is_stored_once_however_often_it_comes_again(identifiers, at_once, before, steps, more):
+    exchange = Exchange(identifiers, at_once)
+    for _ in range(before + more):
         exchange.send("a")
         exchange.store(1)
         exchange.acknowledge(1)
-    for step, value in steps:
-        step(exchange, value)
-    exchange.lose_the_connection(None)
-    exchange.store(RECEIVE_MAXIMUM)
+    for step, *values in steps:
+        step(exchange, *values)
+    exchange.lose_the_connection()
+    exchange.store(at_once)
     assert [number for number, _, _ in exchange.stored] == list(range(exchange.sent))
 
 
@@ -184,9 +196,19 @@ def test_of_a_new_session_nothing_is_known():
 
 
 def test_only_the_last_messages_are_known():
-    memory = Redeliveries((mid, "x") for mid in range(RECEIVE_MAXIMUM + 1))
+    memory = Redeliveries((mid, "x") for mid in range(REMEMBERED + 1))
     assert not memory.knows(0, "x")
     assert memory.knows(1, "x")
+
+
+def test_fewer_are_known_of_a_broker_that_gives_identifiers_out_anew():
+    memory = Redeliveries((mid, "x") for mid in (*range(RECEIVE_MAXIMUM + 1), 1))
+    assert not memory.knows(0, "x")
+    assert memory.knows(1, "x")
+    memory.forget()
+    for mid in range(REMEMBERED):
+        memory.stored(mid, "x")
+    assert memory.knows(0, "x")
 
 
 def files(folder, **contents):
