@@ -60,6 +60,15 @@ def test_uploads_everything_once_and_in_order(node):
     assert len(node.outbox.uploads) == count <= 3
 
 
+def test_records_larger_than_those_before_go_in_one_batch_nevertheless(node):
+    node.log.append(MAX_ROWS)
+    node.drain()
+    before = len(node.outbox.uploads)
+    node.log.append(200, size=300)
+    node.drain()
+    assert len(node.outbox.uploads) == before + 1
+
+
 def test_every_stream_goes_from_both_roots_and_none_that_is_not_its_own(node):
     rollbacks = node.open("rollbacks")
     alerts = node.open("alerts", folder="sync/log")

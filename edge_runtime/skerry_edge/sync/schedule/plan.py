@@ -285,7 +285,10 @@ def _offer(world: World, queue: Queue, tier: Tier, part: Part, size: int) -> _Of
     budget = world.policy.tier(tier)
     flow = Flow((tier.value, queue.stream, part.value), (float(budget.weight), 1.0, PART_WEIGHTS[part]))
     least = queue.least + world.overhead
-    wanted = max(min(size, world.link.batch_limit) + world.overhead, least)
+    # What waits is an estimate. Where nothing has to be set aside it cuts no batch short, since small ones have larger
+    # records, and a queue's end would go in ever smaller pieces.
+    most = min(size, world.link.batch_limit) if _limited(budget) else world.link.batch_limit
+    wanted = max(most + world.overhead, least)
     granted: int | Held = wanted
     if _limited(budget):
         spare = _spare(budget, least) if tier is Tier.CRITICAL_TELEMETRY and not queue.urgent else 0.0

@@ -60,6 +60,12 @@ def test_without_budgets_all_that_waits_goes_within_the_links_measure():
     assert (command.max_bytes, command.reserve, command.part) == (1 << 18, 0, Part.LIVE)
 
 
+def test_without_budgets_no_batch_is_cut_to_what_is_thought_to_wait():
+    command = upload(world(batch_limit=1 << 18), (queue(size=500),), Lane.SHARED)
+    assert isinstance(command, Upload)
+    assert command.max_bytes == 1 << 18
+
+
 def test_a_little_waits_for_company_and_then_goes():
     small = queue(size=500, waited=0.5)
     assert upload(world(), (small,), Lane.SHARED) == Wait(LINGER - 0.5)
