@@ -3,7 +3,7 @@
 Giving a gap up changes nothing in the tables: a batch that comes after all still fills it, once.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -64,7 +64,7 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class StopAsking:
-    """Take back a request whose whole span is in."""
+    """Take back a request whose span is in, or in part and otherwise asked for by itself."""
 
     request: Gap
 
@@ -99,9 +99,17 @@ def follow(
     commands += [
         StopAsking(request)
         for request in sorted(requests, key=_order)
-        if request.log in ledgers and _is_in(ledgers[request.log], request)
+        if request.log in ledgers and _is_over(request, ledgers[request.log], current)
     ]
     return commands
+
+
+def _is_over(request: Gap, ledger: Ledger, gaps: Collection[Gap]) -> bool:
+    """Whether all of a request came, or a part: what is left is asked for by itself, or the part would be sent again.
+
+    What no gap shows, since nothing behind it came, only its request shows.
+    """
+    return request not in gaps and all(Gap(request.log, span) in gaps for span in ledger.missing(request.span))
 
 
 def _is_in(ledger: Ledger, gap: Gap) -> bool:

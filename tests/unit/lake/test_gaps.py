@@ -16,6 +16,7 @@ OPEN = {LOG: Ledger(5, (Span(9, 12),))}
 FILLED = {LOG: Ledger(12)}
 SHRUNK = {LOG: Ledger(7, (Span(9, 12),))}
 REST = Gap(LOG, Span(7, 9))
+WIDER = Gap(LOG, Span(5, 15))
 
 
 def since(**age):
@@ -33,7 +34,9 @@ def since(**age):
         (OPEN, {GAP: since(days=7)}, [GAP], [Note(GAP, GapState.LOST)]),
         (OPEN, {GAP: Known(NOW - timedelta(days=8), lost=True)}, [GAP], []),
         (FILLED, {GAP: Known(NOW, lost=True)}, [GAP], [Note(GAP, GapState.FILLED), StopAsking(GAP)]),
-        (SHRUNK, {GAP: since(days=8)}, [GAP], [Note(REST, GapState.OPEN), Note(GAP, GapState.SHRUNK)]),
+        # The site would send the part that came once more.
+        (SHRUNK, {GAP: since(days=8)}, [GAP], [Note(REST, GapState.OPEN), Note(GAP, GapState.SHRUNK), StopAsking(GAP)]),
+        (SHRUNK, {REST: since(minutes=1)}, [WIDER], []),
         # A damaged last batch: nothing in the ledger shows the gap, only the request does.
         ({LOG: Ledger(5)}, {}, [GAP], []),
         # Nothing is known of the log (its table could not be read): nothing is decided about it.
