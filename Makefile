@@ -50,7 +50,8 @@ test: lint ## All but the long tests, on the lab's real clusters
 
 .PHONY: test-long
 test-long: venv ## The long tests
-	$(PYTEST) -m long
+	$(PYTEST) --numprocesses=3 --dist=loadfile -m long --ignore=tests/e2e
+	$(PYTEST) -m long tests/e2e
 
 .PHONY: lab-up
 lab-up: venv ## Start the lab: a hub and two sites, each a whole Kubernetes
