@@ -9,7 +9,7 @@ import subprocess
 import threading
 from typing import TYPE_CHECKING, Any
 
-from . import archive, namespaces, network, pki, probes, workingset
+from . import archive, namespaces, network, pki, poor_link, probes, workingset
 from .cluster import Cluster
 from .components import CONTAINERD_SOCKET, PAUSE_IMAGE, command_lines, config_files
 from .errors import LabError
@@ -19,6 +19,7 @@ from .waiting import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from .layout import ClusterSpec, Layout
@@ -167,6 +168,14 @@ class LabCluster(Cluster):
 
     def join(self) -> None:
         network.set_cable(self._layout, self.spec, plugged=True)
+
+    def thin(self, bits_per_second: int) -> AbstractContextManager[None]:
+        """Let the link carry so many bits a second each way, for a while."""
+        return poor_link.thin(self._layout, self.spec, bits_per_second)
+
+    def lossy(self, share: float) -> AbstractContextManager[None]:
+        """Have the link lose this share of its packets each way, for a while."""
+        return poor_link.lossy(self.spec, share)
 
     @property
     def is_cut(self) -> bool:

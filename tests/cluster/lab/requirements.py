@@ -22,12 +22,14 @@ CLUSTER_COMMANDS = {
     "iptables": "iptables",
     "conntrack": "conntrack",
     "ip": "iproute2",
+    "tc": "iproute2",
     "sysctl": "procps",
     "nsenter": "util-linux",
     "unshare": "util-linux",
     "mount": "mount",
 }
 BROKER_COMMANDS = {"mosquitto": "mosquitto", "mosquitto_passwd": "mosquitto"}
+COMPILER_COMMANDS = {"g++": "g++"}  # which brings gcc and, unlike it, the headers of the C library
 FAULT_COMMANDS = {"strace": "strace", "mkfs.ext4": "e2fsprogs", "mount": "mount"}
 IMAGE_COMMANDS = {"buildah": "buildah", "debootstrap": "debootstrap"}
 _CNI_FOLDERS = ("/opt/cni/bin", "/usr/lib/cni", "/usr/libexec/cni")

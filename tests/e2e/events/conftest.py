@@ -18,7 +18,7 @@ def hub(world: World) -> EventsHub:
 def site(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EventsSite]:
     site = EventsSite(world, tmp_path_factory.mktemp("events"))
     yield site
-    site.stop_device()
+    site.stop_devices()
 
 
 @pytest.fixture(scope="module")

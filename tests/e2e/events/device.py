@@ -1,7 +1,8 @@
 """A device of a site: sends readings without end, and writes down what the node has acknowledged.
 
 Run inside the site's network: `python -m tests.e2e.events.device --url … --ledger … --rate 100`. It stops by itself at
-SIGTERM or when its parent goes away. What isn't acknowledged it sends again, under the same ids, until it is.
+SIGTERM or when its parent goes away. What isn't acknowledged it sends again, under the same ids, until it is. Its
+readings have ids that begin with `--name`, `--noise` random bytes, and times so many `--seconds-off`.
 """
 
 import argparse
@@ -11,8 +12,10 @@ import secrets
 import signal
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import count
 from pathlib import Path
 from types import FrameType
@@ -23,6 +26,7 @@ import urllib3
 BATCH = "application/cloudevents-batch+json"
 LINES = "application/x-ndjson"
 PERIOD = 0.2  # seconds between two requests
+NOISE = 90  # bytes
 _PAUSE = 0.2  # before one is sent again
 _PATIENCE = 5.0
 
@@ -36,24 +40,26 @@ class Acknowledged:
     tries: int
 
 
-def event(identity: str, data: dict[str, Any], *, subject: str, kind: str = "example.reading") -> dict[str, Any]:
-    """A CloudEvent of now."""
+def event(
+    identity: str, data: dict[str, Any], *, subject: str, kind: str = "example.reading", off: timedelta = timedelta()
+) -> dict[str, Any]:
+    """A CloudEvent of now, by a clock that is so much off."""
     return {
         "specversion": "1.0",
         "id": identity,
         "source": f"/devices/{subject}",
         "type": kind,
         "subject": subject,
-        "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
+        "time": (datetime.now(UTC) + off).isoformat(timespec="milliseconds"),
         "datacontenttype": "application/json",
         "data": data,
     }
 
 
-def reading(number: int) -> dict[str, Any]:
+def reading(number: int, name: str = "reading", *, noise: int = NOISE, off: timedelta = timedelta()) -> dict[str, Any]:
     """A reading like any other, of one of four presses; its noise is what no batch makes smaller."""
-    data = {"celsius": 60.0 + number % 200 / 10, "noise": secrets.token_hex(90)}
-    return event(f"reading-{number}", data, subject=f"press-{number % 4}")
+    data = {"celsius": 60.0 + number % 200 / 10, "noise": secrets.token_hex(noise)}
+    return event(f"{name}-{number}", data, subject=f"press-{number % 4}", off=off)
 
 
 def encode(events: list[dict[str, Any]], content_type: str) -> bytes:
@@ -66,8 +72,10 @@ def encode(events: list[dict[str, Any]], content_type: str) -> bytes:
 class Device:
     """Sends its readings in order, one request at a time, batches and lines in turn."""
 
-    def __init__(self, url: str, ledger: Path, rate: float) -> None:
+    def __init__(self, url: str, ledger: Path, rate: float, made: Callable[[int], dict[str, Any]]) -> None:
+        """`made` gives the event of a number."""
         self._url = url
+        self._made = made
         self._ledger = ledger.open("a", buffering=1)
         self._size = max(1, round(rate * PERIOD))
         self._numbers = count(1)
@@ -79,7 +87,7 @@ class Device:
         for turn in count():
             if stop.wait(max(0.0, due - time.monotonic())) or os.getppid() != parent:
                 return
-            events = [reading(next(self._numbers)) for _ in range(self._size)]
+            events = [self._made(next(self._numbers)) for _ in range(self._size)]
             self._send(events, content_types[turn % 2], stop)
             due += PERIOD
 
@@ -111,6 +119,9 @@ def main() -> None:
     parser.add_argument("--url", required=True)
     parser.add_argument("--ledger", type=Path, required=True)
     parser.add_argument("--rate", type=float, required=True)
+    parser.add_argument("--name", default="reading")
+    parser.add_argument("--noise", type=int, default=NOISE)
+    parser.add_argument("--seconds-off", type=float, default=0.0)
     options = parser.parse_args()
     stop = threading.Event()
 
@@ -119,7 +130,9 @@ def main() -> None:
 
     signal.signal(signal.SIGTERM, on_signal)
     signal.signal(signal.SIGINT, on_signal)
-    Device(options.url, options.ledger, options.rate).run(stop)
+    off = timedelta(seconds=options.seconds_off)
+    made = partial(reading, name=options.name, noise=options.noise, off=off)
+    Device(options.url, options.ledger, options.rate, made).run(stop)
 
 
 if __name__ == "__main__":

@@ -52,7 +52,7 @@ def happened(site: EventsSite, hub: EventsHub) -> Outage:
     killed = kill(site.cluster, "skerry_edge.sync"), kill(hub.cluster, "skerry_operator.ingest")
     told = len(site.acknowledged())
     wait_for("the device is answered", lambda: len(site.acknowledged()) > told + 1, seconds=_SOON)
-    site.stop_device()
+    site.stop_devices()
     return Outage(cut, joined, hot, refused, killed, killed_at)
 
 

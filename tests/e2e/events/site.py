@@ -6,16 +6,17 @@ import signal
 import subprocess
 import sys
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from tests.cluster.lab import LabCluster
 from tests.cluster.lab.waiting import wait_for
-from tests.e2e.events.device import BATCH, Acknowledged, encode
+from tests.e2e.events.device import BATCH, NOISE, Acknowledged, encode
 from tests.e2e.faults.world import DISK, World
 from tests.e2e.story.platform import ROOT, RUNTIME
 
-RATE = 100.0  # readings a second
+RATE = 100.0  # readings a second of each device
 
 
 @dataclass(frozen=True)
@@ -28,11 +29,11 @@ class Answer:
 
 @dataclass
 class EventsSite:
-    """The events port of the world's site, and the device that sends to it."""
+    """The events port of the world's site, and the devices that send to it."""
 
     world: World
     folder: Path
-    _device: subprocess.Popen[bytes] | None = field(default=None, repr=False)
+    _devices: list[subprocess.Popen[bytes]] = field(default_factory=list, repr=False)
 
     @property
     def cluster(self) -> LabCluster:
@@ -64,39 +65,46 @@ class EventsSite:
         """Wait until a stream takes events in."""
         wait_for(f"{stream} takes events", lambda: self.send(stream).status == 200, seconds=seconds, every=0.5)
 
-    # -- the device --------------------------------------------------------------------------------------------------
+    # -- devices -----------------------------------------------------------------------------------------------------
 
-    @property
-    def _ledger(self) -> Path:
-        return self.folder / "device.jsonl"
+    def _ledger(self, name: str) -> Path:
+        return self.folder / f"{name}.jsonl"
 
-    def start_device(self) -> None:
-        """Start the device that sends readings."""
-        self._ledger.unlink(missing_ok=True)
+    def start_device(
+        self, stream: str = "readings", name: str = "reading", *, noise: int = NOISE, off: timedelta = timedelta()
+    ) -> None:
+        """Start a device that sends readings, as `tests.e2e.events.device` says."""
+        self._ledger(name).unlink(missing_ok=True)
         command = [
             sys.executable, "-m", "tests.e2e.events.device",
-            f"--url={self.url('readings')}", f"--ledger={self._ledger}", f"--rate={RATE}",
+            f"--url={self.url(stream)}", f"--ledger={self._ledger(name)}", f"--rate={RATE}",
+            f"--name={name}", f"--noise={noise}", f"--seconds-off={off.total_seconds()}",
         ]  # fmt: skip
-        self._device = self.cluster.exec(command, cwd=ROOT)
+        self._devices.append(self.cluster.exec(command, cwd=ROOT))
 
-    def stop_device(self) -> None:
-        """Stop it; a request under way is still written down if it was answered."""
-        if self._device is not None:
-            self._device.terminate()
-            self._device.wait(timeout=30)
-            self._device = None
+    def stop_devices(self) -> None:
+        """Stop them; a request under way is still written down if it was answered."""
+        for device in self._devices:
+            device.terminate()
+        while self._devices:
+            self._devices.pop().wait(timeout=30)
 
-    def acknowledged(self) -> list[Acknowledged]:
-        """What the node said that it has, in order."""
-        if not self._ledger.exists():
+    def acknowledged(self, name: str = "reading") -> list[Acknowledged]:
+        """What the node told a device that it has, in order."""
+        if not self._ledger(name).exists():
             return []
-        lines = self._ledger.read_text().splitlines(keepends=True)
+        lines = self._ledger(name).read_text().splitlines(keepends=True)
         return [Acknowledged(**json.loads(line)) for line in lines if line.endswith("\n")]
+
+
+def processes(cluster: LabCluster, module: str) -> list[int]:
+    """The cluster's processes that run a Python module."""
+    return [pid for pid in cluster.pids() if _runs(pid, module)]
 
 
 def kill(cluster: LabCluster, module: str) -> int:
     """SIGKILL the cluster's processes that run a Python module; how many there were."""
-    found = [pid for pid in cluster.pids() if _runs(pid, module)]
+    found = processes(cluster, module)
     for pid in found:
         os.kill(pid, signal.SIGKILL)
     return len(found)
