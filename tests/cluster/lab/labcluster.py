@@ -169,12 +169,12 @@ class LabCluster(Cluster):
     def join(self) -> None:
         network.set_cable(self._layout, self.spec, plugged=True)
 
-    def thin(self, bits_per_second: int) -> AbstractContextManager[None]:
-        """Let the link carry so many bits a second each way, for a while."""
+    def thin(self, bits_per_second: int) -> AbstractContextManager[Callable[[], int]]:
+        """Let the link carry so many bits a second each way, for a while; how often a packet had to wait so far."""
         return poor_link.thin(self._layout, self.spec, bits_per_second)
 
-    def lossy(self, share: float) -> AbstractContextManager[None]:
-        """Have the link lose this share of its packets each way, for a while."""
+    def lossy(self, share: float) -> AbstractContextManager[Callable[[], int]]:
+        """Have the link lose this share of its packets each way, for a while; how many it lost so far, each way."""
         return poor_link.lossy(self.spec, share)
 
     @property

@@ -28,6 +28,7 @@ LINES = "application/x-ndjson"
 PERIOD = 0.2  # seconds between two requests
 NOISE = 90  # bytes
 _PAUSE = 0.2  # before one is sent again
+_LAST_TRIES = 4  # of a request that is under way when told to stop: the node may have it, and so must the ledger
 _PATIENCE = 5.0
 
 
@@ -98,7 +99,7 @@ class Device:
                 line = Acknowledged(time.time(), tuple(each["id"] for each in events), tries)
                 self._ledger.write(json.dumps(asdict(line)) + "\n")
                 return
-            if stop.wait(_PAUSE):
+            if stop.wait(_PAUSE) and tries >= _LAST_TRIES:
                 return
 
     def _is_taken(self, body: bytes, content_type: str, events: int) -> bool:

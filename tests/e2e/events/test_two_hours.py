@@ -15,7 +15,8 @@ from tests.e2e.faults.world import TOLD_WITHIN
 
 pytestmark = [pytest.mark.lab, pytest.mark.long]
 
-COMES_WITHIN = 240.0
+COMES_WITHIN = 600.0  # minutes of a thin link; more where it took longer until the ingest was hit
+TOLD_SOON = 60.0
 
 
 @pytest.fixture
@@ -35,20 +36,25 @@ def presses(world, clock, site):
 def test_table_and_ledgers_agree_id_for_id_after_two_hours_of_everything(hub, site, clock, presses):
     with two_hours(site, hub, clock) as past:
         ledger = acknowledged(site)
-        meanwhile = [at for at in ledger.values() if past.cut.timestamp() < at < past.joined.timestamp()]
+        meanwhile = {each for each, at in ledger.items() if past.cut.timestamp() < at < past.joined.timestamp()}
         assert (past.seconds >= SECONDS, len(meanwhile) >= EVENTS) == (True, True)
         wait_for("every event is at the hub", lambda: ledger.keys() <= _ids(hub).keys(), seconds=COMES_WITHIN, every=1)
     assert _ids(hub) == dict.fromkeys(ledger, 1)
-    assert hub.ask(f"SELECT * FROM gaps WHERE stream = '{STREAM}'") == []
-    _each_fault_was_one(hub, past)
+    # What fills a gap is in the table a moment before the record of gaps says so.
+    gaps = f"SELECT * FROM gaps WHERE stream = '{STREAM}'"
+    wait_for("no gap is left", lambda: hub.ask(gaps) == [], seconds=TOLD_SOON, every=1)
+    _each_fault_was_one(hub, past, meanwhile)
 
 
 def _ids(hub) -> Counter[str]:
     return Counter(row["id"] for row in hub.ask(f"SELECT id FROM {STREAM}"))
 
 
-def _each_fault_was_one(hub, past) -> None:
-    """Uploads did come late, the ingest did die amidst a commit, and clocks were years off when events came in."""
+def _each_fault_was_one(hub, past, meanwhile: set[str]) -> None:
+    """The link was gone and then poor, uploads came late, the ingest died amidst a commit, clocks were years off."""
+    later = hub.ask(f"SELECT id FROM {STREAM} WHERE ingested > '{past.joined.isoformat()}'")
+    assert len(meanwhile & {row["id"] for row in later}) > EVENTS * 0.9
+    assert (past.held_up > 0, past.lost > 0) == (True, True)
     came = [_first_ingested(hub, span) for span in (past.shuffled.early, *past.shuffled.late)]
     assert min(came[1:]) > came[0]
     assert named(hub, STREAM, [past.uncommitted]) == set()

@@ -10,17 +10,19 @@ SITE = LAYOUT.cluster("site-a")
 
 
 class Runs:
-    """Takes commands down, and fails at the n-th, if told so."""
+    """Takes commands down, and fails at the n-th, if told so; answers those that end in a text with another."""
 
-    def __init__(self, failing: int = -1) -> None:
+    def __init__(self, failing: int = -1, answers: dict[str, str] | None = None) -> None:
         self.lines: list[str] = []
         self._failing = failing
+        self._answers = answers or {}
 
-    def __call__(self, argv: list[str]) -> None:
+    def __call__(self, argv: list[str]) -> str:
         if len(self.lines) == self._failing:
             self._failing = -1
             raise OSError(" ".join(argv))
         self.lines.append(" ".join(argv))
+        return next((said for end, said in self._answers.items() if self.lines[-1].endswith(end)), "")
 
 
 def made(kind: str, runs: Runs):
@@ -51,6 +53,35 @@ def test_a_lossy_link_loses_both_ways():
             f"{table} --append PREROUTING --in-interface eth0 {chance}",
         ]
     assert runs.lines[2:] == [line.replace("--append", "--delete") for line in reversed(runs.lines[:2])]
+
+
+def test_a_thin_link_tells_how_often_the_clusters_packets_waited():
+    shown = (
+        '[{"kind":"tbf","handle":"8007:","root":true,"refcnt":3,"options":{"rate":8000,"burst":4096,"lat":1000000},'
+        '"bytes":15482,"packets":26,"drops":33,"overlimits":73,"requeues":0,"backlog":0,"qlen":0}]'
+    )
+    runs = Runs(answers={"qdisc show dev eth0 root": shown})
+    with made("thin", runs) as waited:
+        assert waited() == 73
+    assert runs.lines[2] == "tc -n skerry3-site-a -s -json qdisc show dev eth0 root"
+
+
+@pytest.mark.parametrize(("out", "came_in", "told"), [(13, 25, 13), (25, 13, 13), (0, 25, 0)])
+def test_a_lossy_link_tells_how_many_were_lost_the_way_that_lost_fewer(out: int, came_in: int, told: int):
+    runs = Runs(
+        answers={
+            "--list-rules POSTROUTING --verbose": (
+                "-P POSTROUTING ACCEPT -c 50 700\n-A POSTROUTING -j OTHERS -c 7 700\n-A POSTROUTING -o eth0"
+                f" -m statistic --mode random --probability 0.29999999981 -c {out} 13364 -j DROP\n"
+            ),
+            "--list-rules PREROUTING --verbose": (
+                "-P PREROUTING ACCEPT -c 50 700\n-A PREROUTING -i eth0"
+                f" -m statistic --mode random --probability 0.29999999981 -c {came_in} 1819 -j DROP\n"
+            ),
+        }
+    )
+    with made("lossy", runs) as lost:
+        assert lost() == told
 
 
 @pytest.mark.parametrize("share", [-0.1, 0, 1, 30])
