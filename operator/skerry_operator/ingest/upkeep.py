@@ -15,6 +15,7 @@ import structlog
 from deltalake import DeltaTable
 from deltalake.exceptions import CommitFailedError
 
+from skerry_core.batch.flags import Flags
 from skerry_core.store.port import Store
 from skerry_operator.ingest.lake import Lake, delta_errors
 from skerry_operator.ingest.ledger import Ledger
@@ -58,7 +59,10 @@ def compact(lake: Lake, table: LakeTable) -> bool:
 
 
 def expire(lake: Lake, table: LakeTable, keep: timedelta, now: datetime) -> None:
-    """Delete rows that came in at the node longer ago than `keep`, and those ingested longer ago whatever they say."""
+    """Delete rows that came in at the node longer ago than `keep`, and those ingested longer ago whatever they say.
+
+    By a node's clock that was known to be wrong nothing is deleted before that.
+    """
     cutoff = now.astimezone(UTC) - keep
     with delta_errors(table.name):
         opened = lake.open(table.name)
@@ -69,7 +73,7 @@ def expire(lake: Lake, table: LakeTable, keep: timedelta, now: datetime) -> None
             if any(file["partition.day"] < cutoff.date() for file in files):
                 opened.delete(f"{PARTITION} < '{cutoff.date().isoformat()}'")
             if any(_least_received(file) < cutoff for file in files if file["partition.day"] >= cutoff.date()):
-                opened.delete(f"received < '{cutoff:%Y-%m-%dT%H:%M:%S.%fZ}'")
+                opened.delete(f"received < '{cutoff:%Y-%m-%dT%H:%M:%S.%fZ}' AND flags & {Flags.CLOCK_SUSPECT:d} = 0")
         except CommitFailedError as error:
             _log.info("a table's retention lost a race and is tried again later", table=table.name, why=str(error))
 

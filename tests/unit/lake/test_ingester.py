@@ -13,6 +13,7 @@ import pyarrow.dataset
 import pytest
 
 from skerry_core.batch.contents import Batch, Row
+from skerry_core.batch.flags import Flags
 from skerry_core.errors import WaitError
 from skerry_operator.ingest import upkeep
 from skerry_operator.ingest.listing import SITES, read_listing
@@ -340,6 +341,22 @@ def test_retention_deletes_old_rows_and_no_others(hub):
     assert hub.rows("telemetry") == []
     # What retention deleted doesn't come back.
     hub.another().run_once()
+    assert hub.rows("telemetry") == []
+
+
+def test_a_row_of_a_wrong_clock_stays_for_as_long_as_the_hub_has_had_it(hub):
+    log, day = SiteLog(stream="telemetry"), 86_400_000_000
+    years_ago = round(hub.clock.now.timestamp() * 1e6) - 2_000 * day
+    rows = (Row(1, 1, years_ago, years_ago, Flags.CLOCK_SUSPECT, b"{}"), Row(2, 2, years_ago, years_ago, 0, b"{}"))
+    log.upload(hub.store, 0, 2, Batch(log.name, 0, 2, rows))
+    hub.run()
+    hub.run()
+    assert hub.seqs("telemetry") == [1]
+    version = hub.lake.open("telemetry").version()
+    hub.run()
+    assert hub.lake.open("telemetry").version() == version
+    hub.clock.pass_(days=31)
+    hub.run()
     assert hub.rows("telemetry") == []
 
 
