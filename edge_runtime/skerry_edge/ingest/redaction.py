@@ -15,7 +15,7 @@ from typing import Protocol
 import msgspec
 import structlog
 
-from skerry_api.v1alpha1.syncpolicy import ALERTS, CONSENT, DEAD_LETTER, TELEMETRY
+from skerry_api.v1alpha1.syncpolicy import AGGREGATES, ALERTS, CONSENT, DEAD_LETTER, ROLLUPS, TELEMETRY
 from skerry_core.errors import SkerryError
 from skerry_core.sync_policy.document import SyncPolicyDocument
 from skerry_edge.events.reader import LogReader
@@ -25,7 +25,7 @@ from skerry_edge.ingest.metrics import IngestMetrics
 from skerry_edge.ingest.withdrawals import Gathered, Redacted, changes, read_redacted, secret_for, write_redacted
 
 # Their logs are sync's.
-_OTHERS = frozenset({ALERTS, TELEMETRY})
+_OTHERS = frozenset({AGGREGATES, ALERTS, ROLLUPS, TELEMETRY})
 _RETRY_SECONDS = 30.0
 
 _log = structlog.get_logger(__name__)
@@ -94,7 +94,10 @@ class Redactor:
             self._metrics.redactions_pending.set(not done)
 
     def catch_up(self) -> bool:
-        """Do what is left; False if a stream wasn't open yet. Raises OSError, SkerryError."""
+        """Do what is left; False if a stream wasn't open yet, or its log can't be rewritten now.
+
+        Raises OSError, SkerryError.
+        """
         classes = {
             stream.name: stream.data_class
             for stream in self._policy().streams
@@ -122,7 +125,9 @@ class Redactor:
         }
         if matchers:
             matchers[DEAD_LETTER] = _letters_of(frozenset(matchers))
-        if not all(self._redact(stream, matches) for stream, matches in matchers.items()):
+        # Each of them before that is asked: one whose turn hasn't come holds up no other.
+        done = [self._redact(stream, matches) for stream, matches in matchers.items()]
+        if not all(done):
             return False
         write_redacted(self._note, note)
         return True
@@ -131,6 +136,9 @@ class Redactor:
         try:
             count = self._logs.redact(stream, matches)
         except KeyError:
+            return False
+        except (OSError, SkerryError) as error:
+            _log.warning("a stream can't be redacted now", stream=stream, error=str(error)[:300])
             return False
         self._metrics.redacted.labels(stream).inc(count)
         if count:

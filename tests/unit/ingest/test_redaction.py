@@ -127,6 +127,41 @@ def test_a_stream_that_is_not_open_yet_leaves_it_undone(world):
     assert world.redactor.catch_up()
 
 
+@pytest.mark.parametrize("name", ["aggregates", "rollups", "alerts", "telemetry"])
+def test_logs_that_sync_writes_are_not_waited_for(world, name):
+    streams = tuple(
+        stream.model_copy(update={"data_class": "health"}) if stream.name == name else stream
+        for stream in world.document.streams
+    )
+    world.document = world.document.model_copy(update={"streams": streams})
+    world.consent(1, "withdrawn", "p7", "health")
+    assert world.redactor.catch_up()
+    assert world.left("vitals") == ["2", "4"]
+
+
+@pytest.mark.parametrize("error", [KeyError("rooms"), OSError(5, "Input/output error")])
+def test_a_stream_that_cannot_be_redacted_holds_up_no_other(world, monkeypatch, error):
+    world.document = policy(
+        stream_policy("rooms", data_class="health"),
+        *(stream for stream in world.document.streams if stream.data_class is not None),
+        classes=("health", "presence"),
+    )
+    redact = world.logs.redact
+
+    def failing(stream, matches):
+        if stream == "rooms":
+            raise error
+        return redact(stream, matches)
+
+    monkeypatch.setattr(world.logs, "redact", failing)
+    world.consent(1, "withdrawn", "p7", "health")
+    assert not world.redactor.catch_up()
+    assert world.left("vitals") == ["2", "4"]
+    world.streams.apply(world.document)
+    monkeypatch.setattr(world.logs, "redact", redact)
+    assert world.redactor.catch_up()
+
+
 def test_the_thread_follows_and_ends(world):
     redacted = world.redactor._metrics.redactions_pending
     world.consent(1, "withdrawn", "p7", "health")
