@@ -25,9 +25,10 @@ from skerry_edge.ingest.stream import Stream
 
 # Messages that came without a promise (QoS 0) and wait to be stored.
 _MAX_UNPROMISED = 256
-# What a byte of a payload may take in JSON at most, and what an event has besides.
+# What a byte of a payload, or a character of anything else, may take in JSON at most; and what an event has besides,
+# most of it the source that is made of a topic.
 _ESCAPED = 6
-_ENVELOPE = 1 << 10
+_ENVELOPE = 2 << 10
 _MAX_PAUSE = 30.0
 _FIRST_PAUSE = 0.5
 _MQTT = "mqtt"
@@ -147,7 +148,7 @@ class Subscriber:
         batch: list[Message] = []
         size = 0
         while self._queue and len(batch) < RECEIVE_MAXIMUM:
-            size += _ESCAPED * len(self._queue[0].payload) + _ENVELOPE
+            size += _ESCAPED * self._queue[0].size + _ENVELOPE
             if batch and size > MAX_STORED_BYTES:
                 break
             batch.append(self._queue.popleft())
