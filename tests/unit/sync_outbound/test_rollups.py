@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from skerry_api.v1alpha1.syncpolicy import PREDICTIONS, ROLLUPS, Consent
 from skerry_core.batch.flags import Flags
+from skerry_core.errors import RetryError
 from skerry_core.rollups.state import decode, encode, merge
 from skerry_core.sync_policy.document import Rule
 from skerry_edge.events.settings import LogFailedError, StreamSettings
@@ -345,6 +346,25 @@ def test_what_cannot_be_taken_back_yet_holds_nothing_up(node, monkeypatch):
     node.pass_time(minutes=2)
     assert [one["max"] for one in node.told if one["path"] == "w"][-1] == 3
     assert "v" not in [one["path"] for one in node.told]
+
+
+def test_a_stream_that_cannot_be_judged_lets_the_others_catch_up_first(node, monkeypatch):
+    """After an error a step is put off: what the others have by then is read before."""
+    admitted = node.outbound.admitted
+
+    def failing_for_one(stream, batches, now):
+        if stream.name == "readings":
+            raise RetryError("PolicyChanged", "no such class")
+        return admitted(stream, batches, now)
+
+    monkeypatch.setattr(node.outbound, "admitted", failing_for_one)
+    node.append({"v": 1})
+    node.append(*[{"v": 1}] * 700, name=PREDICTIONS)
+    for _ in range(2):
+        with pytest.raises(RetryError):
+            node.pass_time(seconds=NOTE_EVERY.seconds)
+    held = node.loop.held()
+    assert (held["readings"].seq, held[PREDICTIONS].seq) == (0, 700)
 
 
 def test_rules_are_remembered_where_the_log_was_set_aside(node):

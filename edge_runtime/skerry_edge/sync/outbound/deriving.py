@@ -112,7 +112,7 @@ class DerivingLoop(Generic[S]):
     def step(self) -> timedelta:
         """Take what the streams have; the pause until the next step.
 
-        A stream that can't be read or judged keeps no other waiting; its error is raised in the end.
+        A stream that can't be read or judged keeps no other waiting; its error is raised once the others are read.
         """
         now = self._clock()
         self._take_policy(now)
@@ -124,7 +124,8 @@ class DerivingLoop(Generic[S]):
             except (SkerryError, OSError) as error:
                 failure = error
         self._write(now)
-        if failure is not None:
+        # After an error the next step is put off, and what the others have would be taken a part at a time.
+        if failure is not None and not more:
             raise failure
         return timedelta() if more else PERIOD
 

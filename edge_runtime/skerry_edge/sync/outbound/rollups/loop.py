@@ -128,7 +128,7 @@ class RollupLoop:
     def step(self) -> timedelta:
         """Take what the streams have, and tell what is over; the pause until the next step.
 
-        A stream that can't be read or judged keeps no other waiting; its error is raised in the end.
+        A stream that can't be read or judged keeps no other waiting; its error is raised once the others are read.
         """
         now = self._clock()
         self._take_policy(now)
@@ -151,7 +151,8 @@ class RollupLoop:
                 self._tell(name, now)
             except (SkerryError, OSError) as error:
                 failures.append(error)
-        if failures:
+        # After an error the next step is put off, and what the others have would be taken a part at a time.
+        if failures and not more:
             raise failures[-1]
         return timedelta() if more else PERIOD
 
