@@ -111,7 +111,7 @@ class Outgoing:
         if identity is None or identity.site != self._site:
             return False
         if self._identity is None or self._identity.epoch != identity.epoch:
-            self.sent, self._head = notes.of(identity.epoch), FIRST_SEQ - 1
+            self.sent, self._head = self._known(notes, identity), FIRST_SEQ - 1
             self.resend, self.again, self._since, self.fenced, self._known_end = [], None, {}, False, None
         self._identity = identity
         head = self.source.head(identity)
@@ -197,6 +197,16 @@ class Outgoing:
         self._least, self.again = _LEAST, None
         self._since.pop(part, None)
         self.retry_at, self.failures = 0.0, 0
+
+    def _known(self, notes: SentNotes, identity: LogIdentity) -> Sent:
+        """What the store has of a log by its note, and by what was removed here to make room: only what was sent.
+
+        Without the note, the hub would be told that these have no record, perhaps before it looks at those that it has
+        in its store. What it lacks of them it asks for.
+        """
+        segments = self.source.segments(FIRST_SEQ - 1)
+        removed = [Range(identity.expired_seq, segments[0][0] - 1)] if segments else []
+        return notes.of(identity.epoch).add(removed)
 
     def _collect(
         self, part: Part, wanted: Range, stream: StreamPolicy, passed: Pass, now: datetime

@@ -3,6 +3,7 @@
 import json
 import threading
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -60,10 +61,17 @@ class SentNotes:
             return None if note is None and self._lost else (note or _NOTHING).reach
 
     def believe(self, epoch: str, stream: str, last: int) -> None:
-        """Take it that the store can have a log's numbers up to `last`; written with the next note."""
+        """Take it that the store can have a log's numbers up to `last`; written with the next note.
+
+        Where there was no file it is written at once, if that can be done: so a disk that is put back to before
+        anything was sent has one, and isn't taken for one whose note was lost.
+        """
         with self._lock:
             note = self._notes.get(epoch, _Note(stream))
             self._notes[epoch] = replace(note, stream=stream, reach=max(note.reach, last))
+            if self._lost:
+                with suppress(OSError):
+                    self._write()
 
     def will_reach(self, epoch: str, stream: str, last: int) -> None:
         """Note durably, before they are sent, that the store may have numbers up to `last`. Raises OSError."""

@@ -140,6 +140,29 @@ def test_a_listing_cut_off_and_a_lost_note_repeat_records_and_lose_none(tmp_path
     node.close()
 
 
+@pytest.mark.parametrize("aside", [False, True])
+def test_after_a_lost_note_nothing_that_was_sent_is_called_gone(tmp_path, aside):
+    """Else the hub might take that for what is still in the store, and never look at the records."""
+    node = Node(tmp_path, Metered(listed=0))
+    node.log.append(100)
+    node.drain()
+    node.retirement._short = lambda: True
+    node.retirement.step()
+    assert segment_firsts(node.log.folder)[0] > 50
+    if aside:
+        node.log.close()
+        node.log.folder.rename(node.log.folder.with_name(f"predictions@{node.log.epoch}"))
+    else:
+        node.log.append(5)
+    node.layout.uploaded.unlink()
+    node.restart()
+    node.drain()
+    batches = batches_of(node.outbox.objects)
+    assert [part for batch in batches for part in batch.absent] == []
+    assert set(node.stored) == set(node.log.appended)
+    node.close()
+
+
 def test_a_store_that_is_down_keeps_everything_and_heals_without_a_restart(node):
     node.outbox.fault = DOWN
     node.log.append(30)
@@ -574,6 +597,26 @@ def test_a_log_that_grew_before_it_was_first_looked_at_is_fenced_as_well(node, g
     objects = dict(node.outbox.objects)
     reopened = put_back(node, note)
     reopened.append(grown)
+    node.restart()
+    node.drain()
+    assert node.outbox.objects == objects, "numbers that the store knows name other records now"
+    assert json.loads(node.layout.fence.read_bytes())["predictions"]["epoch"] == node.log.epoch
+
+
+def test_a_disk_of_before_anything_was_sent_is_known_as_well(node):
+    """However far its log has grown before it is looked at."""
+    node.log.append(20)
+    node.outbox.fault = DOWN
+    with pytest.raises(StoreUnavailableError):
+        node.drain()
+    note = node.layout.uploaded.read_bytes()
+    node.outbox.fault = None
+    node.later(100)
+    node.log.append(30)
+    node.drain()
+    objects = dict(node.outbox.objects)
+    reopened = put_back(node, note)
+    reopened.append(100)
     node.restart()
     node.drain()
     assert node.outbox.objects == objects, "numbers that the store knows name other records now"
