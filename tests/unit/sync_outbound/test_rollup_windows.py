@@ -84,6 +84,30 @@ def test_what_opens_too_much_is_left_out(monkeypatch):
     assert (later.left_out, later.opened) == (0, Opened(6, 1))
 
 
+@pytest.mark.parametrize(
+    ("ahead", "width"),
+    [(10**6 * MINUTE, MINUTE), (2 * MINUTE, MINUTE), (60 * MINUTE, 60 * MINUTE)],
+    ids=["clock years ahead", "clock a stretch ahead", "longer windows"],
+)
+def test_a_stretch_that_was_called_later_leaves_nothing_out_for_ever(monkeypatch, ahead, width):
+    """A clock that was ahead and was set right, or a policy with longer windows."""
+    monkeypatch.setattr(windows_module, "MAX_OPENED", 2)
+    at = 600 * MINUTE
+    opened = fold({}, Opened(), "e", [Values(n, n * MINUTE, at + ahead, {V: [1]}) for n in (1, 2)], MINUTE).opened
+    for n in range(4):
+        received = at + n * width
+        folded = fold({}, opened, "e", [Values(n, received, received, {V: [1]})], width)
+        opened = folded.opened
+    assert folded.left_out == 0
+
+
+def test_neighbouring_stretches_that_come_mixed_are_bounded_together(monkeypatch):
+    monkeypatch.setattr(windows_module, "MAX_OPENED", 2)
+    values = [Values(n, n * MINUTE, (9 + n % 2) * MINUTE, {V: [1]}) for n in range(8)]
+    folded = fold({}, Opened(), "e", values, MINUTE)
+    assert (len(folded.windows), folded.left_out) == (3, 5)
+
+
 def test_a_window_that_is_opened_again_is_another():
     first, again, other = (
         next(iter(fold({}, Opened(), epoch, [Values(seq, 5, 5, {V: [1]})], MINUTE).windows.values()))

@@ -137,7 +137,8 @@ def fold(windows: Mapping[Key, Window], opened: Opened, epoch: str, records: Ite
     batches: dict[Shape, _Batch] = {}
     for record in records:
         ingest, time = record.received // width, min(record.time, record.received)
-        if ingest > opened.ingest:
+        # Earlier by more than what comes mixed: a clock was ahead, or windows are longer now.
+        if ingest > opened.ingest or ingest < opened.ingest - 1:
             opened = Opened(ingest)
         for series, values in record.values.items():
             key = Key(width, ingest, time // width, series)
