@@ -115,9 +115,18 @@ def test_who_could_not_be_taken_back_is_left_out():
 
 
 @pytest.mark.parametrize(
-    ("until", "over"), [(0, 0), (MINUTE_US, 0), (MINUTE_US + GRACE - 1, 0), (MINUTE_US + GRACE, 1), (1 << 60, 3)]
+    ("until", "over"),
+    [
+        (0, 2),
+        (MINUTE_US - GRACE - 1, 2),
+        (MINUTE_US - GRACE, 1),
+        (MINUTE_US + GRACE - 1, 1),
+        (MINUTE_US + GRACE, 2),
+        (1 << 60, 3),
+    ],
 )
 def test_close(until, over):
+    """One that a clock ahead of `until` has opened waits for nobody."""
     windows = (window(start=2 * MINUTE_US), window(), window("w", start=5 * MINUTE_US))
     closed, left = close(windows, until)
     assert len(closed) == over
@@ -125,11 +134,19 @@ def test_close(until, over):
     assert [one.start for one in closed] == sorted(one.start for one in closed)
 
 
-def test_clocks_that_jump_keep_no_window_open_for_ever():
-    windows = tuple(window(start=n * MINUTE_US) for n in range(MAX_OPEN + 2))
-    closed, left = close(windows, 0)
-    assert [one.start for one in closed] == [0, MINUTE_US]
+def test_of_short_windows_so_many_are_open():
+    windows = tuple(Window("v", n, 1, "e/1", {"": Part(1, sums())}) for n in range(MAX_OPEN + 2))
+    closed, left = close(windows, MAX_OPEN)
+    assert [one.start for one in closed] == [0, 1]
     assert len(left) == MAX_OPEN
+
+
+def test_a_clock_that_was_ahead_takes_no_room_from_what_comes():
+    year = 365 * 1440 * MINUTE_US
+    values = [Values(seq, year, {"v": [1]}, seq, who) for seq, who in enumerate("abc", 1)]
+    _, left = close(fold((), "e", values, lambda _: MINUTE_US, room=3).windows, 5)
+    folded = fold(left, "e", [Values(4, 5, {"v": [1]}, 4, "d")], lambda _: MINUTE_US, room=3)
+    assert folded.left_out == 0
 
 
 def test_a_window_that_is_opened_again_is_another():

@@ -18,7 +18,7 @@ from skerry_edge.ingest.rfc3339 import format_time
 TYPE = "dev.skerry.aggregate"
 # How long behind its end a window waits for records on their way into the log, in µs.
 GRACE = 5_000_000
-# Of one path: more come only of clocks that jump; then the oldest is closed.
+# Of one path: more come only where windows are a small part of GRACE; then the oldest is closed.
 MAX_OPEN = 64
 # Of all open windows of a stream: a quarter of a kilobyte each, in memory and in the file.
 MAX_PARTS = 10_000
@@ -182,13 +182,17 @@ def fold(
 
 
 def close(windows: Sequence[Window], until: int) -> tuple[tuple[Window, ...], tuple[Window, ...]]:
-    """Windows that are over at `until`, and those still open."""
+    """Windows that are over at `until`, and those still open.
+
+    One that was opened by a clock that was ahead is over, too: it would take the room of others until then.
+    """
     kept: list[Window] = []
     over: list[Window] = []
     places: dict[str, int] = {}
     for window in sorted(windows, key=lambda window: window.start, reverse=True):
         places[window.path] = places.get(window.path, 0) + 1
-        (over if window.end + GRACE <= until or places[window.path] > MAX_OPEN else kept).append(window)
+        ended = window.end + GRACE <= until or window.start > until + window.width + GRACE
+        (over if ended or places[window.path] > MAX_OPEN else kept).append(window)
     return tuple(sorted(over, key=_order)), tuple(sorted(kept, key=_order))
 
 
