@@ -22,9 +22,10 @@ def predicate(name="hot", when="event.v > 5"):
 HOT, COLD = predicate(), predicate("cold", "event.v < 0")
 
 
-def row(seq, value, ms=0, flags=0):
+def row(seq, value, ms=0, flags=0, ahead=0):
+    """Of a node whose clock shows `ms`; it was `ahead` ms further once, so hybrid time has stood there since."""
     body = json.dumps({"v": value, "name": "Ann"}).encode()
-    return Row(seq, ms << 16, 1_000_000 + seq, 2_000_000, flags, body)
+    return Row(seq, (ms + ahead << 16) + seq, 1_000_000 + seq, ms * 1000, flags, body)
 
 
 def test_each_match_makes_one():
@@ -91,6 +92,16 @@ def test_rate_is_bounded(waits, suppressed):
     evaluated = evaluate([HOT], LOG, rows, {})
     assert evaluated.suppressed == suppressed
     assert len(evaluated.alerts) + sum(suppressed.values()) == len(waits)
+
+
+@pytest.mark.parametrize("ahead", [2 * EVERY_MS, 10**12])
+def test_a_clock_that_was_ahead_suppresses_none_for_long(ahead):
+    """Once it was set right, time goes on from there."""
+    now = 10**12
+    before = evaluate([HOT], LOG, [row(seq, 9, now + ahead) for seq in range(1, BURST + 1)], {})
+    rows = [row(BURST + n, 9, now + n * EVERY_MS, ahead=ahead - n * EVERY_MS) for n in range(1, 6)]
+    evaluated = evaluate([HOT], LOG, rows, before.buckets)
+    assert len(evaluated.alerts) >= 3
 
 
 def test_the_next_alert_tells_how_many_were_suppressed():

@@ -1,7 +1,7 @@
 """From records to alerts. Pure: the same records in the same order make the same alerts, however often it is done.
 
-That holds for the bound on their rate, too: it goes by the records' own hybrid time, one bucket for each alert on each
-stream.
+That holds for the bound on their rate, too: it goes by when the records came in, one bucket for each alert on each
+stream. Hybrid time would not do: after a clock that was ahead it stands still until then.
 """
 
 import hashlib
@@ -13,12 +13,11 @@ import msgspec
 
 from skerry_core.batch.contents import LogName, Row
 from skerry_core.batch.flags import Flags
-from skerry_edge.events.clock import milliseconds_of
 from skerry_edge.events.record import NewRecord
 from skerry_edge.sync.alerts.predicate import Predicate, Subject, UndecidedError
 
 TYPE = "dev.skerry.alert"
-# So many at once, and then one every so many milliseconds; more are counted in the next one.
+# So many at once, and then one every so many milliseconds of the node's clock; more are counted in the next one.
 BURST = 10
 EVERY_MS = 60_000
 
@@ -27,7 +26,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Bucket(msgspec.Struct, frozen=True):
-    """What one alert on one stream may still make: as of `at` (ms of hybrid time), and what was `suppressed` since."""
+    """What one alert on one stream may still make: as of `at` (ms since 1970), and what was `suppressed` since."""
 
     tokens: float = BURST
     at: int = 0
@@ -98,7 +97,7 @@ def evaluate(
     for row in rows:
         for predicate in _fulfilled(predicates, log.stream, row.body, undecided):
             name = predicate.policy.name
-            bucket = _refilled(after[name], milliseconds_of(row.hlc))
+            bucket = _refilled(after[name], row.received // 1000)
             if bucket.tokens < 1:
                 suppressed[name] += 1
                 after[name] = Bucket(bucket.tokens, bucket.at, bucket.suppressed + 1)
@@ -128,5 +127,7 @@ def _fulfilled(
 
 
 def _refilled(bucket: Bucket, at: int) -> Bucket:
+    if at < bucket.at - EVERY_MS:
+        return Bucket(bucket.tokens, at, bucket.suppressed)  # the clock was set back
     passed = max(0, at - bucket.at)
     return Bucket(min(BURST, bucket.tokens + passed / EVERY_MS), max(at, bucket.at), bucket.suppressed)
