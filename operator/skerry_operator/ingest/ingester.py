@@ -22,12 +22,14 @@ from skerry_operator.ingest.listing import SITES, Listing, read_listing
 from skerry_operator.ingest.metrics import Metrics
 from skerry_operator.ingest.plan import Listed
 from skerry_operator.ingest.step import Outcome, step
+from skerry_operator.ingest.streams import admitted
 from skerry_operator.ingest.table import CommitConflictError, LakeTable, absent_table, gaps_table, stream_table
 from skerry_operator.ingest.workers import Workers
 
 _log = structlog.get_logger()
-# Streams that sites may make tables for: a site that invents names can't fill the lake with them.
+# Tables that sites may make by naming streams: one that invents names can't fill the lake with them.
 MAX_STREAMS = 256
+_NAMED = 5
 _MAX_CONFLICTS = 12
 _LONGEST_RETRY = timedelta(seconds=8)
 _COMPACT_EVERY = timedelta(minutes=10)
@@ -64,6 +66,7 @@ class Ingester:
         self._now = now
         self._sleep = sleep
         self._tables: dict[str, LakeTable] = {}
+        self._named: frozenset[str] = frozenset()
         self._absent = absent_table(lake, config.log_retention)
         self._gaps = GapRecord(lake, gaps_table(lake, config.log_retention), config.patience)
         self._compacted = now()
@@ -77,11 +80,9 @@ class Ingester:
         """
         listing = read_listing(self._lake.store.list(SITES))
         self._metrics.listed(listing.strangers)
-        streams = sorted(listing.batches.keys() | listing.requests.keys())
-        if len(streams) > MAX_STREAMS:
-            _log.error("there are more streams than tables allowed: the last by name wait", streams=len(streams))
+        streams = self._admitted(listing)
         failed = set()
-        for stream in streams[:MAX_STREAMS]:
+        for stream in streams:
             try:
                 self._take(stream, listing)
             except SkerryError as error:
@@ -93,9 +94,23 @@ class Ingester:
                     "a stream couldn't be ingested now", stream=stream, reason=error.reason, message=str(error)
                 )
         self._count_gaps()
-        self._look_after(listing, [stream for stream in streams[:MAX_STREAMS] if stream not in failed])
+        self._look_after(listing, [stream for stream in streams if stream not in failed])
         self._metrics.passed(self._now())
         return not failed
+
+    def _admitted(self, listing: Listing) -> list[str]:
+        if not listing.batches.keys() | listing.requests.keys() <= self._named:
+            self._named = frozenset(self._lake.names())
+        # Our own tables are named as no stream may be.
+        tables = [name for name in self._named if not name.startswith("_")]
+        streams = admitted(listing.batches, listing.requests, tables, MAX_STREAMS)
+        if waiting := sorted(listing.batches.keys() - set(streams)):
+            _log.error(
+                "there are more streams than tables allowed: the new ones of the fewest sites wait",
+                waiting=len(waiting),
+                first=waiting[:_NAMED],
+            )
+        return streams
 
     def _take(self, stream: str, listing: Listing) -> None:
         """Commit until nothing listed is left."""

@@ -15,7 +15,7 @@ import pytest
 from skerry_core.batch.contents import Batch, Row
 from skerry_core.batch.flags import Flags
 from skerry_core.errors import WaitError
-from skerry_operator.ingest import upkeep
+from skerry_operator.ingest import ingester, upkeep
 from skerry_operator.ingest.listing import SITES, read_listing
 from skerry_operator.ingest.table import CommitConflictError, LakeTable
 from skerry_operator.ingest.upkeep import delete_batches
@@ -323,6 +323,37 @@ def test_a_stream_that_fails_delays_no_other(hub):
     assert not hub.run()
     assert hub.seqs() == [1, 2, 3]
     assert hub.metric("failures_total", stream="alerts", reason="LakeUnavailable") == 1
+
+
+def test_names_that_one_site_invents_keep_out_no_streams_of_the_others(hub, monkeypatch):
+    """Neither Skerry's own, nor those that there are, nor those that more sites have."""
+    monkeypatch.setattr(ingester, "MAX_STREAMS", 3)
+    SiteLog(site="rome", stream="vibration").upload(hub.store, 0, 2)
+    assert hub.run()
+    for number in range(5):
+        SiteLog(site="evil", stream=f"a{number}").upload(hub.store, 0, 2)
+    for site in ("rome", "berlin"):
+        for stream in ("pressure", "vibration", "telemetry", "predictions"):
+            SiteLog(site=site, stream=stream).upload(hub.store, 2, 4)
+    assert hub.run()
+    for stream in ("pressure", "vibration", "telemetry", "predictions"):
+        assert len(hub.rows(stream, site="rome")) >= 2, stream
+        assert len(hub.rows(stream, site="berlin")) == 2, stream
+    assert [hub.seqs(f"a{number}") for number in range(5)] == [[1, 2], [], [], [], []]
+
+
+def test_names_that_come_later_make_no_more_tables_than_allowed(hub, monkeypatch):
+    """Batches leave the store once they are in, so the names of one moment say nothing of how many tables there are."""
+    monkeypatch.setattr(ingester, "MAX_STREAMS", 2)
+    for number in range(4):
+        key = SiteLog(stream=f"b{number}").upload(hub.store, 0, 2)
+        assert hub.run()
+        hub.store.delete(key)
+    assert hub.another().run_once()
+    assert sorted(name for name in hub.lake.names() if name.startswith("b")) == ["b0", "b1"]
+    SiteLog(stream="b1").upload(hub.store, 2, 4)
+    assert hub.another().run_once()
+    assert hub.seqs("b1") == [1, 2, 3, 4]
 
 
 def test_retention_deletes_old_rows_and_no_others(hub):
