@@ -112,9 +112,12 @@ def _shredded(batch: Batch) -> Columns:
 
 def _rows(columns: Columns, limits: Limits) -> Batch:
     odd = dict(columns.odd)
-    bodies = [odd[row] if row in odd else render(value) for row, value in enumerate(values_of(columns.body))]
-    if sum(map(len, bodies)) > limits.max_bytes:
-        raise ValueError("more text than the limits allow")
+    bodies, left = [], limits.max_bytes
+    for row, value in enumerate(values_of(columns.body)):
+        bodies.append(odd[row] if row in odd else render(value))
+        left -= len(bodies[-1])
+        if left < 0:
+            raise ValueError("more text than the limits allow")
     clocks = zip(
         columns.seq.tolist(),
         columns.hlc.tolist(),

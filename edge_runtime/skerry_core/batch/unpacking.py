@@ -103,6 +103,8 @@ class Unpacker:
                 if len(set(keys)) < len(keys):
                     raise ValueError("an object with a key twice")
                 nodes = [self.node(member, count, nesting + 1, may_lack=True) for member in members]
+                # A name is here once, and in the text of every object that has the member.
+                self._charge_bytes(sum(len(key) * _present(member) for key, member in zip(keys, nodes, strict=True)))
                 return Object(count, tuple(zip(keys, nodes, strict=True)))
             case ArraySpec(items=items):
                 return Array(count, tuple(self.node(item, count, nesting + 1) for item in items))
@@ -226,6 +228,16 @@ class Unpacker:
         self._bytes_left -= count
         if self._bytes_left < 0:
             raise ValueError("more text than the limits allow")
+
+
+def _present(member: Node) -> int:
+    """How many objects have a member."""
+    match member:
+        case Missing():
+            return 0
+        case Mixed(tags=tags, parts=(Missing(), *_)):
+            return int(np.count_nonzero(tags))
+    return member.count
 
 
 def _utf8(strings: columnar.Strings) -> columnar.Strings:

@@ -2,6 +2,7 @@
 
 import contextlib
 import tracemalloc
+from dataclasses import replace
 
 import msgspec
 import numpy as np
@@ -19,6 +20,7 @@ from skerry_core.batch.frame import compress
 from skerry_core.batch.key import Format
 from skerry_core.batch.layout import MAGIC
 from skerry_core.batch.limits import DEFAULT_LIMITS, DamagedBatchError, Limits
+from skerry_core.batch.nodes import Ints, Lists, Mixed, Object
 from tests.unit.batch.strategies import LOG, body
 
 READERS = (decode, decode_columns)
@@ -208,7 +210,35 @@ def nested(depth: int) -> msgspec.Raw:
 
 
 ROWS = DEFAULT_LIMITS.max_rows
+
+
+def named_bomb(tree) -> bytes:
+    """4,000 bodies of one member with a long name, which is in the file once."""
+    batch = columns_of(
+        Batch(LOG, 0, 4_000, tuple(Row(seq, 0, 0, 0, 0, b"{}") for seq in range(1, 4_001))), [{}] * 4_000
+    )
+    return compress(pack(replace(batch, body=tree("n" * 100_000, Ints(np.zeros(4_000, np.int64))))), 9)
+
+
 BOMBS = {
+    "a long name of a member": named_bomb(lambda name, values: Object(4_000, ((name, values),))),
+    "a long name in lists": named_bomb(
+        lambda name, values: Object(4_000, (("l", Lists(np.ones(4_000, np.int64), Object(4_000, ((name, values),)))),))
+    ),
+    "a long name beside other values": named_bomb(
+        lambda name, values: Object(
+            4_000,
+            (
+                (
+                    "m",
+                    Mixed(
+                        np.repeat([0, 1], 2_000),
+                        (Ints(np.zeros(2_000, np.int64)), Object(2_000, ((name, Ints(values.values[:2_000])),))),
+                    ),
+                ),
+            ),
+        )
+    ),
     "rows": header(10**9, [], [7, [], []]),
     "rows that a stream repeats": header(2**31, [], [7, [], []]),
     "columns": header(ROWS, [], [7, [f"k{one}" for one in range(5000)], [[3, 0]] * 5000]),
