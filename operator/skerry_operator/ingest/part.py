@@ -116,9 +116,10 @@ def parted(takes: Sequence[Take], shares: int) -> list[tuple[Take, ...]]:
 
 
 def is_readable(data: bytes, listed: Listed) -> bool:
-    """Whether these bytes are the batch that its key names."""
+    """Whether these bytes are the batch that its key names, its bodies' text included: rows set aside have it."""
     try:
         _check(decode_columns(data), listed)
+        _Bodies(data)()
     except (DamagedBatchError, _OtherBatchError):
         return False
     return True

@@ -14,8 +14,9 @@ import pytest
 
 from skerry_core.batch.contents import Batch, Row
 from skerry_core.batch.flags import Flags
+from skerry_core.batch.limits import Limits
 from skerry_core.errors import WaitError
-from skerry_operator.ingest import ingester, upkeep
+from skerry_operator.ingest import ingester, part, upkeep
 from skerry_operator.ingest.listing import SITES, read_listing
 from skerry_operator.ingest.table import CommitConflictError, LakeTable
 from skerry_operator.ingest.upkeep import delete_batches
@@ -125,6 +126,19 @@ def test_a_damaged_batch_delays_no_other_and_is_asked_for_again(hub):
     assert hub.seqs() == EVERY
     assert hub.keys("sites/berlin/resend/") == []
     assert sorted(hub.gaps()) == [(4, 6, "Damaged"), (4, 6, "Filled"), (4, 6, "Open")]
+
+
+def test_a_batch_whose_bodies_cannot_be_told_is_set_aside_once(hub, monkeypatch):
+    """Its columns can be read: what can't is the text that a row that doesn't fit is kept with."""
+    monkeypatch.setattr(part, "DEFAULT_LIMITS", Limits(max_bytes=150))
+    upload(hub, 0, {"bar": 1})
+    assert hub.run()
+    upload(hub, 1, *({"bar": "not a number", "n": n} for n in range(9)))
+    for _ in range(3):
+        assert hub.run()
+    assert len(hub.keys("damaged/")) == 2
+    assert [state for *_, state in hub.gaps()] == ["Damaged"]
+    assert hub.metric("damaged_batches_total", stream="predictions") == 1
 
 
 REQUEST = "sites/berlin/resend/node-1/predictions/e1/00000000000000000001-00000000000000000003"
