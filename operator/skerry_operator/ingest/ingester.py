@@ -87,12 +87,19 @@ class Ingester:
                 self._take(stream, listing)
             except SkerryError as error:
                 failed.add(stream)
-                self._gaps.forget()
-                self._settled.pop(stream, None)
                 self._metrics.failed(stream, error.reason)
                 _log.warning(
                     "a stream couldn't be ingested now", stream=stream, reason=error.reason, message=str(error)
                 )
+            except Exception:  # noqa: BLE001 - a fault of ours that one site's bytes meet must not stop all streams
+                failed.add(stream)
+                self._tables.pop(stream, None)
+                self._metrics.failed(stream, "Unexpected")
+                _log.exception("a stream failed unexpectedly", stream=stream)
+        if failed:
+            self._gaps.forget()
+        for stream in failed:
+            self._settled.pop(stream, None)
         self._count_gaps()
         self._look_after(listing, [stream for stream in streams if stream not in failed])
         self._metrics.passed(self._now())

@@ -370,6 +370,25 @@ def test_names_that_come_later_make_no_more_tables_than_allowed(hub, monkeypatch
     assert hub.seqs("b1") == [1, 2, 3, 4]
 
 
+def test_a_stream_that_meets_a_fault_of_ours_delays_no_other(hub, monkeypatch):
+    LOG.upload(hub.store, 0, 3)
+    SiteLog(stream="alerts").upload(hub.store, 0, 3)
+    step = ingester.step
+
+    def faulty(lake, table, *more):
+        if table.name == "alerts":
+            raise ZeroDivisionError
+        return step(lake, table, *more)
+
+    monkeypatch.setattr(ingester, "step", faulty)
+    assert not hub.run()
+    assert hub.seqs() == [1, 2, 3]
+    assert hub.metric("failures_total", stream="alerts", reason="Unexpected") == 1
+    monkeypatch.undo()
+    assert hub.run()
+    assert hub.seqs("alerts") == [1, 2, 3]
+
+
 def test_retention_deletes_old_rows_and_no_others(hub):
     old, new = (SiteLog(stream="telemetry", node=node) for node in ("old", "new"))
     day = 86_400_000_000
