@@ -1,7 +1,7 @@
 """The hub's view of its objects: parsed, in memory, kept up by watch events and put right by every full listing."""
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple, TypeVar, cast
@@ -24,7 +24,7 @@ from skerry_api.v1alpha1.trustpolicy import TrustPolicy
 from skerry_core.assignment.document import AssignmentDocument, ModelAssignment
 from skerry_core.trust.assignment import open_assignment
 from skerry_core.trust.errors import TrustError
-from skerry_operator.kube.api import JsonObject
+from skerry_operator.kube.api import JsonObject, Listing
 from skerry_operator.kube.resources import (
     EDGE_SITES,
     FEATURE_SETS,
@@ -90,6 +90,8 @@ class Inventory:
         self._hub_public_key = hub_public_key
         self._now = now
         self._objects: dict[Resource, dict[tuple[str, str], Any]] = {resource: {} for resource in WATCHED}
+        # What is gone, as it was last, until a listing is newer: one that is older would bring it back.
+        self._deleted: dict[Resource, dict[tuple[str, str], ObjectMeta]] = {resource: {} for resource in WATCHED}
         self._records: dict[str, SiteRecord] = {}
         self._heard: dict[str, datetime] = {}
         self._lock = threading.RLock()
@@ -99,9 +101,11 @@ class Inventory:
         key = (body["metadata"].get("namespace") or "", body["metadata"]["name"])
         with self._lock:
             if event == "DELETED":
+                self._deleted[resource][key] = ObjectMeta.model_validate(body["metadata"])
                 return self._forget(resource, key)
             held = self._objects[resource].get(key)
-            if held is not None and not _newer(body, _metadata(held)):
+            known = self._deleted[resource].get(key) if held is None else _metadata(held)
+            if known is not None and not _newer(body, known):
                 return False
             try:
                 parsed = PARSERS[resource].model_validate(body) if resource in PARSERS else body
@@ -110,20 +114,28 @@ class Inventory:
                 _log.warning("object can't be read", kind=resource.kind, name=key[1], error=str(error))
                 return False
             self._objects[resource][key] = parsed
+            self._deleted[resource].pop(key, None)
             if isinstance(parsed, SiteAssignment):
                 self._record(parsed)
             return True
 
-    def replace(self, resource: Resource, items: Iterable[JsonObject]) -> list[Key]:
-        """Take a full listing, forgetting what isn't in it; the keys of all that is there or was."""
+    def replace(self, resource: Resource, listing: Listing) -> list[Key]:
+        """Take a full listing, forgetting what isn't in it; the keys of all that is there or was.
+
+        What a watch has shown since, and the listing doesn't know, stays: objects that were made, or deleted.
+        """
         with self._lock:
             before = set(self._objects[resource])
             present = set()
-            for item in items:
+            for item in listing.items:
                 self.observe(resource, None, item)
                 present.add((item["metadata"].get("namespace") or "", item["metadata"]["name"]))
+            at = int(listing.resource_version)
             for key in before - present:
-                self._forget(resource, key)
+                if _version(_metadata(self._objects[resource][key])) <= at:
+                    self._forget(resource, key)
+            deleted = self._deleted[resource]
+            self._deleted[resource] = {key: last for key, last in deleted.items() if _version(last) > at}
             return [Key(resource, *key) for key in sorted(before | present)]
 
     def get(self, kind: type[Kind], name: str, namespace: str = "") -> Kind | None:
@@ -222,4 +234,8 @@ def _newer(body: JsonObject, held: ObjectMeta) -> bool:
     version = body["metadata"].get("resourceVersion") or "0"
     if held.uid is not None and body["metadata"].get("uid") != held.uid:
         return True
-    return int(version) > int(held.resource_version or 0)
+    return int(version) > _version(held)
+
+
+def _version(held: ObjectMeta) -> int:
+    return int(held.resource_version or 0)

@@ -111,7 +111,7 @@ class HubProcess:
         """
         found: list[Key] = []
         for resource in WATCHED:
-            found += self.hub.inventory.replace(resource, self.hub.kube.list(resource).items)
+            found += self.hub.inventory.replace(resource, self.hub.kube.list(resource))
         for key in found:
             self._follow(key)
 

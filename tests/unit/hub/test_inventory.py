@@ -8,6 +8,7 @@ from skerry_core.assignment.document import AssignmentDocument, RuntimeTemplate,
 from skerry_core.trust.assignment import seal_assignment
 from skerry_core.trust.keys import generate_key_pair
 from skerry_operator.hub.inventory import Inventory
+from skerry_operator.kube.api import Listing
 from skerry_operator.kube.resources import EDGE_SITES, SITE_ASSIGNMENTS
 
 START = datetime(2030, 1, 1, tzinfo=UTC)
@@ -65,8 +66,32 @@ def test_an_object_made_anew_counts_whatever_its_version(inventory):
 
 def test_a_listing_forgets_what_is_not_in_it(inventory):
     inventory.observe(EDGE_SITES, "ADDED", edge_site(9))
-    assert [key.name for key in inventory.replace(EDGE_SITES, [])] == ["site-a"]
+    assert [key.name for key in inventory.replace(EDGE_SITES, Listing((), "9"))] == ["site-a"]
     assert inventory.get(EdgeSite, "site-a") is None
+
+
+def test_a_listing_forgets_nothing_that_was_made_after_it(inventory):
+    """The watch is faster than a listing that takes its time; the next one may be ten minutes away."""
+    inventory.observe(EDGE_SITES, "ADDED", edge_site(9))
+    assert [key.name for key in inventory.replace(EDGE_SITES, Listing((), "8"))] == ["site-a"]
+    assert inventory.get(EdgeSite, "site-a") is not None
+
+
+def test_a_listing_brings_nothing_back_that_was_deleted_after_it(inventory):
+    inventory.observe(EDGE_SITES, "ADDED", edge_site(3))
+    inventory.observe(EDGE_SITES, "DELETED", edge_site(9))
+    inventory.replace(EDGE_SITES, Listing((edge_site(3),), "8"))
+    assert inventory.get(EdgeSite, "site-a") is None
+    assert not inventory.observe(EDGE_SITES, "MODIFIED", edge_site(4))
+    inventory.replace(EDGE_SITES, Listing((edge_site(11, uid="other"),), "12"))
+    assert inventory.get(EdgeSite, "site-a") is not None
+
+
+@pytest.mark.parametrize("uid", ["u", "other"])
+def test_what_was_deleted_may_be_made_anew(inventory, uid):
+    inventory.observe(EDGE_SITES, "ADDED", edge_site(3))
+    inventory.observe(EDGE_SITES, "DELETED", edge_site(5))
+    assert inventory.observe(EDGE_SITES, "ADDED", edge_site(6 if uid == "u" else 2, uid=uid))
 
 
 def test_what_cannot_be_read_leaves_the_last_that_could(inventory):

@@ -209,7 +209,7 @@ def test_a_deleted_policy_stays_also_after_a_restart_of_the_hub(fleet):
     hub = make_hub(fleet.kube, fleet.store)
     hub.trust.active = fleet.hub.trust.active
     for resource in (SITE_CLASSES, EDGE_SITES, SITE_ASSIGNMENTS, SYNC_POLICIES):
-        hub.inventory.replace(resource, fleet.kube.list(resource).items)
+        hub.inventory.replace(resource, fleet.kube.list(resource))
     SiteReconciler(hub)(Key(EDGE_SITES, "", "a"))
     assert hub.inventory.record("a").document == fleet.hub.inventory.record("a").document
 

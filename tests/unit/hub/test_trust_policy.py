@@ -67,7 +67,7 @@ def told(kube, store):
 def restarted(kube, store, queued=None):
     hub = make_hub(kube, store, queued)
     for resource in (SITE_CLASSES, EDGE_SITES, SITE_ASSIGNMENTS, TRUST_POLICIES):
-        hub.inventory.replace(resource, kube.list(resource).items)
+        hub.inventory.replace(resource, kube.list(resource))
     return hub
 
 
