@@ -4,11 +4,13 @@ import base64
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from operator import attrgetter
 
 from skerry_api.kinds import GRANT_KEY, GRANT_SECRET
 from skerry_core.assignment.document import AssignmentDocument, ReleaseRef
 from skerry_core.bundle.manifest import MAX_MANIFEST_BYTES, Manifest
 from skerry_core.store.blobs import read_blob
+from skerry_core.store.errors import DigestMismatchError, ObjectMissingError
 from skerry_core.store.grant import S3GrantIssuer, renew_at
 from skerry_core.store.port import Store
 from skerry_operator.hub.site_namespace import namespace_of
@@ -49,9 +51,23 @@ class GrantKeeper:
 
         Returns the seconds until the next is due.
 
-        Raises the store's errors and those of the Kubernetes API.
+        Raises the store's errors and those of the Kubernetes API. A release whose manifest the store has lost takes
+        nothing else from the site: the grant is kept for the rest before the error is raised.
         """
-        digests = frozenset().union(_policies(document), *map(self._of_release, _releases(document)))
+        digests = _policies(document)
+        lost: ObjectMissingError | DigestMismatchError | None = None
+        for release in sorted(_releases(document), key=attrgetter("digest")):
+            digests |= {release.digest, release.signature}
+            try:
+                digests |= self._files_of(release)
+            except (ObjectMissingError, DigestMismatchError) as error:
+                lost = error
+        left = self._keep(site, frozenset(digests), now)
+        if lost is not None:
+            raise lost
+        return left
+
+    def _keep(self, site: str, digests: frozenset[str], now: datetime) -> float:
         issued, key = self._issued.get(site), self._issuer.key_fingerprint()
         if (
             issued is None
@@ -75,14 +91,14 @@ class GrantKeeper:
         self._looked[site] = now
         return self._kube.get(SECRETS, GRANT_SECRET, namespace_of(site)) is None
 
-    def _of_release(self, release: ReleaseRef) -> frozenset[str]:
-        """Everything that serving a release takes; read once, as a digest's content never changes."""
+    def _files_of(self, release: ReleaseRef) -> frozenset[str]:
+        """What serving a release takes beside its manifest; read once, as a digest's content never changes."""
         if (files := self._files.get(release.digest)) is None:
             manifest = Manifest.model_validate_json(read_blob(self._store, release.digest, MAX_MANIFEST_BYTES))
             files = self._files[release.digest] = frozenset(
                 (*manifest.feature_set_digests(), *(entry.digest for entry in manifest.files))
             )
-        return files | {release.digest, release.signature}
+        return files
 
 
 def _policies(document: AssignmentDocument) -> set[str]:

@@ -10,8 +10,8 @@ from skerry_core.assignment.document import AssignmentDocument, ModelAssignment,
 from skerry_core.bundle.manifest import Manifest
 from skerry_core.canonical import canonical_json
 from skerry_core.errors import UserMustActError
-from skerry_core.store.blobs import put_bytes
-from skerry_core.store.errors import ObjectMissingError
+from skerry_core.store.blobs import blob_key, put_bytes
+from skerry_core.store.errors import DigestMismatchError, ObjectMissingError, StoreUnavailableError
 from skerry_core.store.grant import S3GrantIssuer
 from skerry_core.store.memory import MemoryStore
 from skerry_core.store.s3 import S3Settings, S3Store
@@ -156,6 +156,31 @@ def test_a_manifest_that_the_store_lost_is_a_reason_to_wait(keeper, release):
     gone = release.model_copy(update={"digest": "sha256:" + "9" * 64})
     with pytest.raises(ObjectMissingError):
         keeper.keep("site-a", document(gone), NOW)
+
+
+@pytest.mark.parametrize("trouble", ["lost", "damaged"])
+def test_a_manifest_that_the_store_lost_keeps_nothing_else_from_the_site(keeper, kube, store, release, trouble):
+    """Least of all its uploads: a grant holds for an hour."""
+    gone = release.model_copy(update={"digest": "sha256:" + "9" * 64})
+    if trouble == "damaged":
+        store.put(blob_key(gone.digest), b"?")
+    for minutes in (0, 1, 31):
+        with pytest.raises((ObjectMissingError, DigestMismatchError)):
+            keeper.keep("site-a", document(release, gone), NOW + timedelta(minutes=minutes))
+    assert set(grant(kube)["blobs"]) == {POLICY, MODEL_FILE, SIGNATURE, release.digest, gone.digest}
+    assert grant(kube)["expiresAt"] == "2030-01-01T01:31:00Z"
+
+
+def test_a_store_that_is_away_leaves_the_grant_that_there_is(keeper, kube, store, release, monkeypatch):
+    """What the hub can't read now would be missing in a new one."""
+
+    def away(*_, **__):
+        raise StoreUnavailableError("no route")
+
+    monkeypatch.setattr(store, "get", away)
+    with pytest.raises(StoreUnavailableError):
+        keeper.keep("site-a", document(release), NOW)
+    assert kube.get(SECRETS, "store-grant", "skerry-site-site-a") is None
 
 
 def test_a_grant_that_somebody_deleted_is_issued_again_within_a_minute(keeper, kube, release):
