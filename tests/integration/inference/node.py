@@ -58,7 +58,8 @@ _DEADLINE = 180.0
 class Node:
     """Folders like a node's, keys like a hub's, and a process that knows nothing of either being a test."""
 
-    def __init__(self, root: Path, sigstore: PrivateSigstore) -> None:
+    def __init__(self, root: Path, sigstore: PrivateSigstore, site: str = "site-a", name: str = "node-1") -> None:
+        self.site, self.name = site, name
         self.root = root / "skerry"
         self.store = self.root / "store"
         self.state = self.root / "inference"
@@ -147,7 +148,7 @@ class Node:
         quarantined: tuple[str, ...] = (),
         removals: tuple[str, ...] = (),
         serial: int | None = None,
-        site: str = "site-a",
+        site: str | None = None,
         sync_policy: str | None = None,
         feature_sets: tuple[str, ...] = (),
         drift: DriftLimits | None = None,
@@ -169,7 +170,7 @@ class Node:
                 ),
             )
         document = AssignmentDocument(
-            site=site,
+            site=site or self.site,
             serial=Serial(incarnation=1, n=self._serial if serial is None else serial),
             issued_at=datetime.now(UTC),
             trust_policy=self.policy,
@@ -195,8 +196,8 @@ class Node:
     def start(self) -> None:
         environment = {
             **os.environ,
-            "SKERRY_SITE": "site-a",
-            "SKERRY_NODE": "node-1",
+            "SKERRY_SITE": self.site,
+            "SKERRY_NODE": self.name,
             "SKERRY_ROOT": str(self.root),
             "SKERRY_TRUST_DIR": str(self._trust),
             "SKERRY_HTTP_PORT": str(self.http_port),
