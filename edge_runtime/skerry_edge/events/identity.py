@@ -4,7 +4,7 @@ import ctypes
 import json
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -20,6 +20,8 @@ ASIDE = "@"
 
 _NAME = "log.json"
 _MAX_JSON = 1 << 16
+# Of the segments whose damage is told apart; beyond that, what is found again in the oldest counts again.
+_MAX_DAMAGED = 256
 _STATX_SIZE, _STATX_BTIME, _AT_FDCWD = 256, 0x800, -100
 
 _log = structlog.get_logger(__name__)
@@ -39,6 +41,7 @@ class LogIdentity:
     """What log.json says. `place` is of the folder that it was made in; `expired` as in LogStatus.
 
     `opened` is the highest number that was given out, or skipped, before it was last opened; None in an older file.
+    `damaged` has the bytes found damaged by the base of their segment, `damaged_gone` those of segments that are gone.
     """
 
     epoch: str
@@ -49,6 +52,24 @@ class LogIdentity:
     expired: int = 0
     expired_seq: int = 0
     opened: int | None = None
+    damaged: tuple[tuple[int, int], ...] = ()
+    damaged_gone: int = 0
+
+    @property
+    def damaged_bytes(self) -> int:
+        """All that was ever found damaged."""
+        return self.damaged_gone + sum(size for _, size in self.damaged)
+
+    def hurt(self, base: int, size: int, there: Sequence[int]) -> "LogIdentity":
+        """What it says once `size` bytes of a segment are known to be damaged, of those that are `there`.
+
+        What was found of it before isn't counted again.
+        """
+        known = dict(self.damaged)
+        known[base] = max(size, known.get(base, 0))
+        kept = sorted(known.keys() & {*there, base})[-_MAX_DAMAGED:]
+        gone = sum(bytes_ for other, bytes_ in known.items() if other not in kept)
+        return replace(self, damaged=tuple((each, known[each]) for each in kept), damaged_gone=self.damaged_gone + gone)
 
     def past(self, records: int, seq: int) -> "LogIdentity":
         """What it says once further `records`, up to number `seq`, are gone for their age."""
@@ -72,6 +93,8 @@ def read_identity(directory: Path) -> LogIdentity | None:
             expired=int(noted["expired"]),
             expired_seq=int(noted["expiredSeq"]),
             opened=None if noted.get("opened") is None else int(noted["opened"]),
+            damaged=tuple((int(base), int(size)) for base, size in noted.get("damaged", ())),
+            damaged_gone=int(noted.get("damagedGone", 0)),
         )
     except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
@@ -81,6 +104,7 @@ def write_identity(directory: Path, identity: LogIdentity) -> None:
     """Write log.json durably. Raises OSError."""
     noted = asdict(identity)
     noted["bootId"], noted["expiredSeq"] = noted.pop("boot_id"), noted.pop("expired_seq")
+    noted["damagedGone"] = noted.pop("damaged_gone")
     write_file(directory / _NAME, json.dumps(noted).encode())
 
 

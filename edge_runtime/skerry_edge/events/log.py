@@ -38,7 +38,7 @@ from skerry_edge.events.expiry import Moment
 from skerry_edge.events.identity import LogIdentity, Owner, note_opening, rebooted, write_identity
 from skerry_edge.events.mark import read_mark
 from skerry_edge.events.record import NewRecord
-from skerry_edge.events.recovery import DamageReport, recover
+from skerry_edge.events.recovery import NO_DAMAGE, DamageReport, recover
 from skerry_edge.events.room import Room
 from skerry_edge.events.rows import Rows
 from skerry_edge.events.segment import segment_firsts
@@ -98,11 +98,12 @@ class StreamLog:
         self._syncer: threading.Thread | None = None
         self._room = Room(directory)
         after_reboot = rebooted(identity, owner)
+        firsts = segment_firsts(directory)
         found = recover(directory, identity.epoch, read_mark(directory, identity.epoch), rebooted=after_reboot)
         if found.torn or found.damage.size:
             _log.warning("log recovered", stream=self.name, torn=found.torn, damaged=found.damage.size)
         self._torn = found.torn
-        self._damage = found.damage
+        self._damage: dict[int, DamageReport] = {}
         self._tail = Tail(
             directory,
             identity.epoch,
@@ -118,6 +119,8 @@ class StreamLog:
                 self.identity = note_opening(directory, identity, owner, self._tail.next_seq - 1)
             except OSError as error:
                 _log.warning("that a log was opened can't be noted", stream=self.name, error=str(error))
+        if firsts:
+            self.found_damage(firsts[-1], found.damage)
 
     @property
     def name(self) -> str:
@@ -227,15 +230,30 @@ class StreamLog:
         write_identity(self.directory, noted)
         self.identity = noted
 
-    def found_damage(self, damage: DamageReport) -> None:
-        """Count what a check of closed segments found."""
+    def found_damage(self, base: int, damage: DamageReport) -> None:
+        """Count what was found in a segment, once: a segment that was fenced at the start is closed and checked later.
+
+        It is noted, too: a process that comes after this one finds it again.
+        """
+        if damage == NO_DAMAGE:
+            return
         with self._lock:
-            self._damage += damage
+            # Of what is missing at its end only the first look at a segment can tell.
+            if damage.size >= self._damage.get(base, NO_DAMAGE).size:
+                self._damage[base] = damage
+            known, self.identity = self.identity, self.identity.hurt(base, damage.size, segment_firsts(self.directory))
+            if self.identity == known:
+                return
+            try:
+                write_identity(self.directory, self.identity)
+            except OSError as error:
+                _log.warning("damage to a log can't be noted", stream=self.name, error=str(error))
 
     def status(self) -> LogStatus:
         """Counters, and the bytes of all segments. Raises OSError if the folder can't be read."""
         with self._lock:
-            tail, damage, identity = self._tail, self._damage, self.identity
+            tail, identity = self._tail, self.identity
+            damaged_ranges = [lost for base in sorted(self._damage) for lost in self._damage[base].ranges]
             firsts = segment_firsts(self.directory)
             return LogStatus(
                 name=self.name,
@@ -247,8 +265,8 @@ class StreamLog:
                 refused=self._refused,
                 failed_syncs=tail.failed_syncs,
                 torn=self._torn,
-                damaged=damage.size,
-                damaged_ranges=damage.ranges[:_MAX_RANGES],
+                damaged=identity.damaged_bytes,
+                damaged_ranges=tuple(damaged_ranges[:_MAX_RANGES]),
                 expired=identity.expired,
                 expired_seq=identity.expired_seq,
             )

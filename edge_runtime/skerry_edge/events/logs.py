@@ -111,7 +111,8 @@ class EventLogs:
                 _log.warning(
                     "log segment damaged", stream=log.name, segment=segment.base, size=found.size, lost=found.ranges
                 )
-                log.found_damage(found)
+                with self._keeping:
+                    log.found_damage(segment.base, found)
             yield segment.until, size
 
     def verify(self) -> None:

@@ -41,9 +41,6 @@ class DamageReport:
     size: int = 0
     ranges: tuple[tuple[int, int], ...] = ()
 
-    def __add__(self, other: "DamageReport") -> "DamageReport":
-        return DamageReport(self.size + other.size, self.ranges + other.ranges)
-
 
 NO_DAMAGE = DamageReport()
 

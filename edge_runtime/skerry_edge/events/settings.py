@@ -22,8 +22,9 @@ class LogStatus:
 
     Numbers from `first_seq` to `next_seq` - 1 are here but for holes. `dropped` counts records of `append_soon` that
     found no room, `refused` those of `append`; `failed_syncs` each led to a new segment. `torn` bytes were cut from
-    the tail at start and never acknowledged; `damaged` bytes are fenced, `damaged_ranges` are the numbers (first,
-    last) that they cost. `expired` records, up to number `expired_seq`, were removed by age, sent or not.
+    the tail at start and never acknowledged. `damaged` bytes are fenced, each counted once in the log's life;
+    `damaged_ranges` are the numbers (first, last) that this process found them to cost. `expired` records, up to
+    number `expired_seq`, were removed by age, sent or not.
     """
 
     name: str

@@ -268,3 +268,54 @@ def test_the_mark_is_of_its_epoch(machine, tmp_path):
     assert read_mark(machine.folder, "0" * 16) is None
     shutil.copy(machine.folder / "durable", tmp_path / "durable")
     assert read_mark(tmp_path, epoch) is not None
+
+
+def hurt(machine, base, block):
+    """Flip a bit in a segment's block; that block's bytes."""
+    start, end = [BLOCKS_AT, *block_ends(machine.folder, base)][block : block + 2]
+    path = segment_path(machine.folder, base)
+    data = bytearray(path.read_bytes())
+    data[start + 40] ^= 1
+    path.write_bytes(data)
+    return end - start
+
+
+def test_damage_counts_once_however_often_it_is_found(machine):
+    """By who recovers the log, by who checks it once it is closed, and by whatever process comes after them."""
+    fill(machine, 10)
+    lost = hurt(machine, 1, 3)
+    log = machine.start()
+    for number in (11, 12):
+        log.append([record(number)])
+    log.roll()
+    for _ in range(2):
+        assert (log.status().damaged, log.status().damaged_ranges) == (lost, ((4, 4),))
+        machine.logs.verify()
+    machine.logs.close()
+    log = machine.start()
+    assert log.status().damaged == lost
+    machine.logs.verify()
+    assert (log.status().damaged, log.status().damaged_ranges) == (lost, ((4, 4),))
+    # More of it does count, and what goes with its segment stays counted.
+    lost += hurt(machine, 1, 5)
+    machine.logs.verify()
+    assert log.status().damaged == lost
+    segment_path(machine.folder, 1).unlink()
+    lost += hurt(machine, 11, 0)
+    machine.logs.verify()
+    machine.logs.close()
+    assert machine.start().status().damaged == lost
+
+
+def test_damage_counts_where_it_cannot_be_noted(machine, monkeypatch):
+    fill(machine, 10)
+    lost = hurt(machine, 1, 3)
+
+    def failing(*_):
+        raise OSError(28, "no room")
+
+    monkeypatch.setattr(log_module, "write_identity", failing)
+    log = machine.start()
+    machine.logs.verify()
+    assert log.status().damaged == lost
+    log.append([record(11)])

@@ -17,7 +17,7 @@ def test_what_a_log_counts_goes_on_over_runs_but_not_over_logs():
     before = Measures("a", {EXPIRED: 100}, epochs={"plant": "e1"})
     assert growth(before, Measures("b", {EXPIRED: 130}, epochs={"plant": "e1"})) == {EXPIRED: 30}
     assert growth(before, Measures("b", {EXPIRED: 130}, epochs={"plant": "e2"})) == {EXPIRED: 130}
-    # Damage that was removed with its segment, and is counted anew by a process that begins.
+    # What could not be noted, and is counted anew by a process that begins.
     assert growth(before, Measures("b", {EXPIRED: 60}, epochs={"plant": "e1"})) == {}
 
 
