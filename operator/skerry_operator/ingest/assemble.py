@@ -14,6 +14,7 @@ from skerry_core.batch.columnar import Column, ColumnarBatch
 from skerry_operator.ingest.fit import Fitted, fit, proposed_type, reason
 from skerry_operator.ingest.ledger import Span
 from skerry_operator.ingest.schema import ATTRIBUTES, MAX_COLUMNS, ColumnType, TableColumn, column_name, stream_schema
+from skerry_operator.ingest.tensors import is_tensor, placed
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # What Python, and so most readers, can show of a time: the years 1 to 9999.
@@ -38,22 +39,18 @@ def new_columns(batch: ColumnarBatch, columns: Sequence[TableColumn]) -> tuple[T
     """The columns that the table doesn't have yet and this batch would fill, as many as there is room for."""
     known = {column.name for column in (*ATTRIBUTES, *columns)}
     found: dict[str, TableColumn] = {}
-    for column in _members(batch):
-        name = column_name(column.path)
+    for name, column in _placed(batch):
         if name not in known and name not in found:
-            found[name] = TableColumn(name, ColumnType.JSON if _tensor(batch, column) else proposed_type(column))
+            found[name] = TableColumn(name, ColumnType.JSON if _varies(batch, column) else proposed_type(column))
     return tuple(found.values())[: max(MAX_COLUMNS - len(columns), 0)]
 
 
-def _tensor(batch: ColumnarBatch, column: Column) -> bool:
+def _varies(batch: ColumnarBatch, column: Column) -> bool:
     """Whether it is a tensor's shape or data in predictions.
 
     Models call tensors alike whose data are of other types, and privacy rules change what they are.
     """
-    match column.path:
-        case ("inputs" | "outputs", _, "shape" | "data"):
-            return batch.log.stream == PREDICTIONS
-    return False
+    return batch.log.stream == PREDICTIONS and is_tensor(column.path) and column.path[-1] != "datatype"
 
 
 def assemble(
@@ -98,8 +95,7 @@ def _fitted(batch: ColumnarBatch, columns: Sequence[TableColumn], reasons: dict[
     """The members as columns; `reasons` gets the rows that don't fit."""
     types = {column.name: column.type for column in (*ATTRIBUTES, *columns)}
     arrays: dict[str, Fitted] = {}
-    for column in _members(batch):
-        name = column_name(column.path)
+    for name, column in _placed(batch):
         if name not in types:
             there = np.ones(len(batch), np.bool_) if column.valid is None else column.valid
             _note(reasons, there, _TOO_MANY)
@@ -113,6 +109,14 @@ def _fitted(batch: ColumnarBatch, columns: Sequence[TableColumn], reasons: dict[
             fitted = Fitted(pc.coalesce(before, fitted.values), fitted.misfit)
         arrays[name] = fitted
     return {name: fitted.values for name, fitted in arrays.items()}
+
+
+def _placed(batch: ColumnarBatch) -> list[tuple[str, Column]]:
+    """The members by the names of their columns."""
+    members = _members(batch)
+    if batch.log.stream == PREDICTIONS:
+        return placed(members, len(batch))
+    return [(column_name(member.path), member) for member in members]
 
 
 def _members(batch: ColumnarBatch) -> list[Column]:

@@ -2,16 +2,19 @@
 
 Ingest has put the members of bodies into columns (`skerry_operator.ingest.schema`). What it can't tell any more is not
 told here either: whether a member was null or missing, whether a number was written `5` or `5.0`, and names that differ
-in case or in `_` against a level (`data.a_b`, `data.a.b`). A row that was set aside has its body whole.
+in case or in `_` against a level (`data.a_b`, `data.a.b`), but for a prediction's tensors where it has several of them.
+A row that was set aside has its body whole.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 import msgspec
 import pyarrow as pa
 
+from skerry_operator.ingest import tensors
 from skerry_operator.ingest.schema import JSON_MARK, column_name
 
 SET_ASIDE, BODY = "set_aside", "body"
@@ -73,6 +76,11 @@ def column_of(path: str) -> str:
     return column_name(tuple(path.split(".")))
 
 
+def columns_of(path: str) -> tuple[str, ...]:
+    """The columns that may have the member, in the order in which to look."""
+    return tensors.columns_of(tuple(path.split(".")))
+
+
 def _builder(
     tree: Mapping[str, Any], above: tuple[str, ...], known: frozenset[str], used: list[str]
 ) -> Callable[[Mapping[str, _Column], int], Sequence[Any]]:
@@ -80,11 +88,10 @@ def _builder(
     parts: list[Callable[[Mapping[str, _Column], int], Sequence[Any]]] = []
     for name, below in tree.items():
         path = (*above, name)
-        column = column_name(path)
+        columns = [column for column in tensors.columns_of(path) if column in known]
         inner = None if below is None else _builder(below, path, known, used)
-        if column in known:
-            used.append(column)
-        parts.append(_part(column if column in known else None, inner))
+        used += columns
+        parts.append(_part(columns, inner))
     rename = {f"m{index}": name for index, name in enumerate(tree)}
     members = [(attribute, Any, None) for attribute in rename]
     shape = msgspec.defstruct("Level", members, rename=rename, omit_defaults=True)
@@ -96,17 +103,16 @@ def _builder(
 
 
 def _part(
-    column: str | None, inner: Callable[[Mapping[str, _Column], int], Sequence[Any]] | None
+    columns: Sequence[str], inner: Callable[[Mapping[str, _Column], int], Sequence[Any]] | None
 ) -> Callable[[Mapping[str, _Column], int], Sequence[Any]]:
-    """One member: its column, or the objects below it where the column of itself has nothing."""
+    """One member: the first of its columns that has something, or the objects below it where none has."""
 
     def build(values: Mapping[str, _Column], count: int) -> Sequence[Any]:
-        own = [None] * count if column is None else values[column]
-        if inner is None:
-            return own
-        objects = inner(values, count)
-        if column is None:
-            return objects
-        return [below if plain is None else plain for plain, below in zip(own, objects, strict=True)]
+        sources = [values[column] for column in columns]
+        if inner is not None:
+            sources.append(inner(values, count))
+        if not sources:
+            return [None] * count
+        return reduce(lambda first, then: [b if a is None else a for a, b in zip(first, then, strict=True)], sources)
 
     return build

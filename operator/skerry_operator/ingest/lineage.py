@@ -5,7 +5,7 @@
 
 import json
 import math
-import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -33,15 +33,14 @@ from skerry_core.store.blobs import read_blob
 from skerry_operator.ingest.bodies import BodyPlan, column_of
 from skerry_operator.ingest.lake import Lake
 from skerry_operator.ingest.query import LakeQuery
-from skerry_operator.ingest.schema import column_name
 from skerry_operator.ingest.sql import literal, moment, quoted
+from skerry_operator.ingest.tensors import own_name, parse_column, shared_name
 from skerry_operator.ingest.views import table_name
 
 # Events of one entity, in the windows of one prediction; there can be more only where a set is none for it.
 _MAX_EVENTS = 100_000
 _MAX_CELLS = 100_000
 _MAX_RELEASES = 200
-_TENSOR = re.compile(r"(inputs|outputs)_(.+)_(datatype|shape|data)")
 
 Row = dict[str, Any]
 
@@ -82,10 +81,11 @@ class LakeLineage:
             raise PredictionNotFoundError(record_id, f"its record can't be understood: {error}") from error
         manifest = _manifest(self.lake, record.digest)
         if manifest is not None:
+            named = _picked if row["set_aside"] is not None else _named
             record = replace(
                 record,
-                inputs=_named("inputs", record.inputs, manifest.inputs),
-                outputs=_named("outputs", record.outputs, manifest.outputs),
+                inputs=named(record.inputs, manifest.inputs),
+                outputs=named(record.outputs, manifest.outputs),
             )
         documents = {} if manifest is None else dict(self._documents(manifest))
         return Found(record_id, micros_of(row["time"]), record, manifest, documents)
@@ -249,18 +249,31 @@ def _tensors(there: Row) -> Row:
     """The record's `inputs` and `outputs`, by the names that columns have of the tensors'."""
     sides: dict[str, dict[str, Row]] = {}
     for column, value in there.items():
-        if (found := _TENSOR.fullmatch(column)) is None:
+        if (found := parse_column(column)) is None:
             continue
-        side, name, member = found.groups()
+        side, name, member = found
         told = json.loads(value) if member != "datatype" and isinstance(value, str) else value
         sides.setdefault(side, {}).setdefault(name, {})[member] = told
     return dict(sides)
 
 
-def _named(side: str, tensors: dict[str, TensorRecord], specs: Sequence[TensorSpec]) -> dict[str, TensorRecord]:
-    """Tensors by the names that the manifest has, in its order; those of columns have no case, among others."""
-    columns = {spec.name: column_name((side, spec.name)).removeprefix(f"{side}_") for spec in specs}
-    found = {name: tensors.get(name) or tensors.get(column) for name, column in columns.items()}
+def _picked(tensors: dict[str, TensorRecord], specs: Sequence[TensorSpec]) -> dict[str, TensorRecord]:
+    """The manifest's tensors, in its order."""
+    return {spec.name: tensors[spec.name] for spec in specs if spec.name in tensors}
+
+
+def _named(tensors: dict[str, TensorRecord], specs: Sequence[TensorSpec]) -> dict[str, TensorRecord]:
+    """The manifest's tensors, in its order, of those by the names that columns have of them.
+
+    A shared name that may be two tensors' is told as none's.
+    """
+    shared = Counter(shared_name(spec.name) for spec in specs)
+    found = {spec.name: tensors.get(own_name(spec.name)) for spec in specs}
+    found |= {
+        spec.name: tensors.get(name)
+        for spec in specs
+        if found[spec.name] is None and shared[name := shared_name(spec.name)] == 1
+    }
     return {name: tensor for name, tensor in found.items() if tensor is not None}
 
 

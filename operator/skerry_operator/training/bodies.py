@@ -4,7 +4,7 @@ import pyarrow as pa
 
 from skerry_core.errors import UserMustActError
 from skerry_core.features.definition import FeatureSetDocument
-from skerry_operator.ingest.bodies import BodyPlan, column_of
+from skerry_operator.ingest.bodies import BodyPlan, column_of, columns_of
 
 # Members of an envelope that ingest keeps in another form, or not at all.
 _NOT_KEPT = frozenset({"time", "specversion"})
@@ -15,7 +15,7 @@ def body_plan(document: FeatureSetDocument, schema: pa.Schema) -> BodyPlan:
     entities = [entity.path for entity in document.entities]
     required = {*entities, *(source.path for source in document.fields if source.required)}
     paths = sorted(document.paths)
-    missing = {path for path in required if column_of(path) not in schema.names} | _NOT_KEPT.intersection(paths)
+    missing = {path for path in required if not {*columns_of(path)} & {*schema.names}} | _NOT_KEPT.intersection(paths)
     if missing:
         named = ", ".join(f"{path} ({column_of(path)})" for path in sorted(missing))
         raise UserMustActError(

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
+import duckdb
 import pyarrow as pa
 import pytest
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
@@ -52,6 +53,17 @@ def test_deltalake_rebases_a_stale_append_unless_told_not_to(plain):
         write_deltalake(stale, ROW, mode="append", commit_properties=CommitProperties(max_commit_retries=0))
     write_deltalake(rebased, ROW, mode="append")
     assert DeltaTable(plain).to_pyarrow_dataset().count_rows() == 3
+
+
+def test_deltalake_takes_no_column_that_differs_in_case_alone(table):
+    both = [TableColumn("x", ColumnType.DOUBLE), TableColumn("X", ColumnType.DOUBLE)]
+    with pytest.raises(Exception, match="case-insensitive"):  # it is of no class of deltalake's
+        table.add_columns(table.snapshot(), both)
+
+
+def test_duckdb_takes_names_as_equal_that_differ_in_case():
+    with duckdb.connect() as connection:
+        assert connection.sql('SELECT "X" FROM (SELECT 1 AS x)').fetchall() == [(1,)]
 
 
 def test_a_commit_fails_if_anything_came_in_between(table):

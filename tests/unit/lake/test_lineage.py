@@ -19,6 +19,7 @@ from skerry_core.store.blobs import put_bytes
 from skerry_operator.cli.main import app
 from skerry_operator.ingest.lineage import LakeLineage, PredictionNotFoundError
 from skerry_operator.ingest.query import opened
+from skerry_operator.ingest.tensors import own_name
 from tests.unit.features.sets import body, document, event, feature
 from tests.unit.lineage import cases
 from tests.unit.lineage.cases import EPOCH, ID, NOW, SET, ago, found, kept, recorded, released
@@ -133,6 +134,40 @@ def test_models_that_call_tensors_alike_share_a_table(hub):
     assert aside == [0]
     for seq, tensor in enumerate(tensors, 1):
         assert explained(hub, RecordId(ID.site, ID.node, ID.epoch, seq)).payload.inputs == {"x": tensor}
+
+
+@pytest.mark.slow
+def test_tensors_that_differ_in_case_alone_keep_a_row_out_of_no_view(hub):
+    one, other = TensorRecord("FP32", (1, 2), (0.5, 2.0)), TensorRecord("BOOL", (2,), (True, False))
+    specs = tuple(TensorSpec(name=name, datatype=DataType.FP32, shape=(-1,)) for name in ("x", "X", "y"))
+    manifest = released().model_copy(update={"inputs": specs, "outputs": specs})
+    told_by_rows = [
+        ({"x": one, "X": other, "y": one}, {"X": one, "x": other}),
+        ({"y": other}, {}),
+        ({"X": one}, {"X": one, "y": one}),
+    ]
+    digest = put_bytes(hub.store, canonical_json(manifest)).digest
+    records = [told(digest=digest, features=(), inputs=inputs, outputs=outputs) for inputs, outputs in told_by_rows]
+    for seq, record in reversed(list(enumerate(records, 1))):
+        upload(hub, PREDICTIONS, seq - 1, [Row(seq, seq, NOW, NOW, 0, msgspec.json.encode(record))])
+        hub.run()
+    with opened(hub.lake) as query:
+        assert query.run("SELECT count(*) AS n FROM answers").read_all()["n"].to_pylist() == [3]
+    payloads = [explained(hub, RecordId(ID.site, ID.node, ID.epoch, seq)).payload for seq in (1, 2, 3)]
+    assert [(each.inputs, each.outputs) for each in payloads[:2]] == told_by_rows[:2]
+    # Which of the two the third one had, the table can't tell.
+    assert (payloads[2].inputs, payloads[2].outputs) == ({}, {"y": one})
+
+
+def test_of_a_row_that_was_set_aside_all_is_told(hub):
+    names = ("x", "X", own_name("X"))
+    tensors = {name: TensorRecord("FP32", (n,)) for n, name in enumerate(names)}
+    specs = tuple(TensorSpec(name=name, datatype=DataType.FP32, shape=(-1,)) for name in names)
+    published(hub, told(inputs=tensors), manifest=released().model_copy(update={"inputs": specs}))
+    payload = explained(hub).payload
+    with opened(hub.lake) as query:
+        assert query.run("SELECT count(set_aside) AS n FROM predictions").read_all()["n"].to_pylist() == [1]
+    assert payload.inputs == tensors
 
 
 @pytest.mark.slow
