@@ -11,9 +11,19 @@ def micros_of(at: datetime) -> int:
     return (at - _EPOCH) // _MICROSECOND
 
 
+def micros_in(span: timedelta) -> int:
+    """A span in microseconds."""
+    return span // _MICROSECOND
+
+
 def time_of(micros: int) -> datetime:
     """In UTC. OverflowError outside the years 1 to 9999."""
     return _EPOCH + timedelta(microseconds=micros)
+
+
+def floored(at: datetime, unit: timedelta) -> datetime:
+    """An aware datetime down to a multiple of `unit` since 1970, in UTC. OverflowError outside the years 1 to 9999."""
+    return _EPOCH + (at - _EPOCH) // unit * unit
 
 
 def rfc3339(micros: int) -> str:

@@ -3,23 +3,22 @@
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import reduce
 
 from skerry_core.evidence.histogram import bucket_of, merge
 from skerry_core.evidence.window import Evidence, Labelled, Pair, Window
+from skerry_core.micros import floored
 
 # The guardrail whose trips are no errors: the answer came too late, and the latency histograms hold it against it.
 LATENCY_LIMIT = "LatencyLimit"
 # Thin traffic may keep a canary open for days; what is older is summed into the oldest window.
 MAX_WINDOWS = 128
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
 
 def window_start(at: datetime, interval: timedelta) -> datetime:
     """Start of the window that `at` is in; windows are aligned to 1970 so that all nodes cut at the same times."""
-    return at - (at - _EPOCH) % interval
+    return floored(at, interval)
 
 
 @dataclass

@@ -6,7 +6,6 @@ length keep it once.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
 from decimal import Context, Decimal
 from functools import cached_property
 
@@ -25,12 +24,12 @@ from skerry_core.features.definition import (
 )
 from skerry_core.features.expressions import RESERVED, Expression
 from skerry_core.features.normalize import Normalizer
+from skerry_core.micros import micros_in
 
 # The schema version that brought units which events tell: an engine for an older one would pass over them.
 _TOLD_UNITS = 2
 # Panes beyond what windows reach back, so that a few absurd times cost no window anything.
 _SPARE_PANES = 2
-_MICROSECOND = timedelta(microseconds=1)
 _PLACES = Context(prec=50)
 
 _EMBEDDINGS = frozenset({Aggregation.EMBEDDING_LAST, Aggregation.EMBEDDING_MEAN})
@@ -158,7 +157,7 @@ def compile_set(document: FeatureSetDocument) -> Plan:
         expressions=compiler.expressions,
         panes=tuple(pane.plan() for pane in compiler.panes.values()),
         features=features,
-        lateness=document.allowed_lateness // _MICROSECOND,
+        lateness=micros_in(document.allowed_lateness),
     )
 
 
@@ -195,7 +194,7 @@ class _Compiler:
 
     def add(self, feature: Feature) -> FeaturePlan:
         column = self._column(feature)
-        length = feature.window.pane // _MICROSECOND
+        length = micros_in(feature.window.pane)
         panes = feature.window.size // feature.window.pane
         pane = self.panes.setdefault(length, _Pane(len(self.panes), length))
         # A tumbling window that is over ended up to one window ago.
@@ -209,9 +208,9 @@ class _Compiler:
             slots=slots,
             panes=panes,
             tumbling=feature.window.kind is WindowKind.TUMBLING,
-            size=feature.window.size // _MICROSECOND,
-            ttl=feature.ttl // _MICROSECOND,
-            interval=0 if feature.interval is None else feature.interval // _MICROSECOND,
+            size=micros_in(feature.window.size),
+            ttl=micros_in(feature.ttl),
+            interval=0 if feature.interval is None else micros_in(feature.interval),
             weights=self._weights(feature, panes),
             derived=column.derived,
         )
@@ -264,7 +263,7 @@ class _Compiler:
         """0.5^(i * pane / half_life), in decimal: pow() of two machines may differ in the last bit."""
         if feature.half_life is None:
             return ()
-        pane, half_life = feature.window.pane // _MICROSECOND, feature.half_life // _MICROSECOND
+        pane, half_life = micros_in(feature.window.pane), micros_in(feature.half_life)
         step = _PLACES.power(Decimal("0.5"), _PLACES.divide(Decimal(pane), Decimal(half_life)))
         return tuple(float(_PLACES.power(step, i)) for i in range(panes))
 
@@ -283,9 +282,9 @@ def _check_parameters(feature: Feature) -> None:
         raise _invalid(feature.name, f"{feature.aggregation} lacks its parameter")
     if any(a >= b for a, b in zip(feature.buckets, feature.buckets[1:], strict=False)):
         raise _invalid(feature.name, "buckets must ascend")
-    if feature.window.pane < _MICROSECOND or feature.window.size % feature.window.pane:
+    if micros_in(feature.window.pane) < 1 or feature.window.size % feature.window.pane:
         raise _invalid(feature.name, "a window is whole panes")
-    if any(span is not None and span < _MICROSECOND for span in (feature.half_life, feature.interval)):
+    if any(span is not None and micros_in(span) < 1 for span in (feature.half_life, feature.interval)):
         raise _invalid(feature.name, "halfLife and interval must be longer than 0s")
 
 

@@ -8,6 +8,7 @@ from enum import StrEnum
 from skerry_api.v1alpha1.model import LabelError
 from skerry_core.evidence.window import MICROS
 from skerry_core.labels.feedback import Feedback, Values
+from skerry_core.micros import micros_in
 
 # A device's clock may be behind by this much: a truth that was known a little before its prediction is a clock's.
 TOLERANCE_US = 60 * MICROS
@@ -84,7 +85,7 @@ def standing(feedback: Feedback, predicted: Predicted | None, terms: Terms) -> S
     lapse = age(feedback, predicted)
     if lapse is None:
         return Standing.AGE_UNKNOWN
-    if lapse > terms.max_age // timedelta(microseconds=1):
+    if lapse > micros_in(terms.max_age):
         return Standing.TOO_OLD
     return Standing.ELIGIBLE
 

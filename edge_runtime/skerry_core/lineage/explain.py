@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 
 from msgspec.structs import replace
 
@@ -25,10 +24,9 @@ from skerry_core.lineage.explanation import (
 from skerry_core.lineage.members import Members, Span, members, reach_of, span_of
 from skerry_core.lineage.payload import MAX_PAYLOAD, TOO_LARGE
 from skerry_core.lineage.record import FeatureLineage, PairRecord, Prediction, RecordId
-from skerry_core.micros import micros_of, rfc3339
+from skerry_core.micros import micros_in, micros_of, rfc3339
 
 MAX_EVENTS = 1000
-_MICROSECOND = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True)
@@ -164,7 +162,7 @@ def _bound(found: Found, lineage: FeatureLineage) -> _Bound | str:
         return str(error)
     if not set(binding.features) <= set(plan.by_name):
         return "the feature set has other features than the release names"
-    now = lineage.since + max(feature.window.size for feature in document.features) // _MICROSECOND
+    now = lineage.since + micros_in(max(feature.window.size for feature in document.features))
     return _Bound(plan, binding.features, now, entity)
 
 

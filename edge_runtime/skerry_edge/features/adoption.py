@@ -11,6 +11,7 @@ from datetime import timedelta
 
 from msgspec import structs
 
+from skerry_core.micros import micros_in
 from skerry_edge.features.note import NO_ANCHOR, Adopted, EntityRecord, VersionNote
 from skerry_edge.features.ports import Engine, Subjects
 from skerry_edge.features.snapshots import EXPIRES, Entities
@@ -22,7 +23,6 @@ AHEAD = timedelta(minutes=2)
 MAX_EPOCHS = 256
 # No boot's hash has it but by the rarest chance, so that ages of what another node received go by the wall clock.
 _ANOTHER_BOOT = 0
-_MICROSECOND = timedelta(microseconds=1)
 
 
 def unfit(found: VersionNote, document: bytes, begun: int, own: frozenset[str], now: int) -> str:
@@ -33,9 +33,9 @@ def unfit(found: VersionNote, document: bytes, begun: int, own: frozenset[str], 
     reasons = (
         (found.document != document, "it is of another document"),
         (not found.made or not found.made_by, "it doesn't say who made it, and when"),
-        (found.made - now > AHEAD // _MICROSECOND, "it was made later than the clock here says"),
-        (now - found.made >= EXPIRES // _MICROSECOND, "it has expired"),
-        (begun - found.begun < OLDER // _MICROSECOND, "the other node hasn't computed the version for longer"),
+        (found.made - now > micros_in(AHEAD), "it was made later than the clock here says"),
+        (now - found.made >= micros_in(EXPIRES), "it has expired"),
+        (begun - found.begun < micros_in(OLDER), "the other node hasn't computed the version for longer"),
         (bool(found.epochs & own), "it holds events of this node's own logs"),
         (len(found.epochs) > MAX_EPOCHS, "it is made of too many logs"),
     )

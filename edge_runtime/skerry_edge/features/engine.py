@@ -1,7 +1,6 @@
 """The engine port over `skerry_core.features`."""
 
 from collections.abc import Callable, Sequence
-from datetime import timedelta
 
 from pydantic import ValidationError
 
@@ -13,9 +12,8 @@ from skerry_core.features.plan import Plan, compile_set
 from skerry_core.features.read import FeatureStatus, FeatureValue, Reading, read
 from skerry_core.features.state import EntityState, merge
 from skerry_core.features.vector import Vector, vector
+from skerry_core.micros import micros_in
 from skerry_edge.features.ports import Applied, StateSource, Subjects
-
-_MICROSECOND = timedelta(microseconds=1)
 
 
 class CoreEngine:
@@ -24,7 +22,7 @@ class CoreEngine:
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
         features = plan.document.features
-        self.reach = max(feature.window.size for feature in features) // _MICROSECOND
+        self.reach = micros_in(max(feature.window.size for feature in features))
         # An event without a subject has no such key, so whoever stands there is whom consent is about.
         self._subject = next((i for i, each in enumerate(plan.document.entities) if each.path == "subject"), None)
         self.recency = frozenset(each.name for each in features if each.aggregation is Aggregation.RECENCY)

@@ -25,10 +25,11 @@ from skerry_core import digest as digests
 from skerry_core.canonical import canonical_json
 from skerry_core.devices import AS_OF, MEMBER, REVISION
 from skerry_core.errors import UserMustActError
+from skerry_core.micros import rfc3339
 from skerry_edge.ingest.cloudevent import Event
 from skerry_edge.ingest.errors import MalformedError
 from skerry_edge.ingest.limits import MAX_KEY_CHARACTERS
-from skerry_edge.ingest.rfc3339 import format_time, parse_time
+from skerry_edge.ingest.rfc3339 import parse_time
 
 MAX_DOCUMENT_BYTES = 1 << 20
 """What Kubernetes takes as a ConfigMap."""
@@ -40,7 +41,7 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
 _EXACT = (1 << 53) - 1
 _REVISION_DIGITS = 12
 _ADDED = f',"{MEMBER}":'.encode()
-_AS_OF_BYTES = len(f'"{AS_OF}":"{format_time(0)}",')
+_AS_OF_BYTES = len(f'"{AS_OF}":"{rfc3339(0)}",')
 MAX_ADDED_BYTES = len(_ADDED) + MAX_ENTRY_BYTES + _AS_OF_BYTES
 """By how much an event can grow when it is stored with what is known of its device."""
 
@@ -158,7 +159,7 @@ def _entry(name: str, known: Any, as_of: int | None) -> bytes:
     entry = canonical_json({**known, REVISION: revision})
     if len(entry) > MAX_ENTRY_BYTES:
         raise _invalid(f"what is known of {name[:64]!r} has {len(entry)} bytes, allowed are {MAX_ENTRY_BYTES}")
-    return entry if as_of is None else canonical_json({**known, AS_OF: format_time(as_of), REVISION: revision})
+    return entry if as_of is None else canonical_json({**known, AS_OF: rfc3339(as_of), REVISION: revision})
 
 
 def _check(name: str, member: str, value: Any) -> None:

@@ -33,8 +33,3 @@ def parse_time(text: str) -> int:
     except (ValueError, OverflowError) as error:
         raise MalformedError("InvalidTime", f"time is not in the calendar: {text[:64]}") from error
     return since
-
-
-def format_time(micros: int) -> str:
-    """The same the other way round, in UTC."""
-    return time_of(micros).isoformat(timespec="microseconds").replace("+00:00", "Z")

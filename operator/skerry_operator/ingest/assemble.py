@@ -11,15 +11,15 @@ from numpy.typing import NDArray
 
 from skerry_api.v1alpha1.syncpolicy import PREDICTIONS
 from skerry_core.batch.columnar import Column, ColumnarBatch
+from skerry_core.micros import micros_of
 from skerry_operator.ingest.fit import Fitted, fit, proposed_type, reason
 from skerry_operator.ingest.ledger import Span
 from skerry_operator.ingest.schema import ATTRIBUTES, MAX_COLUMNS, ColumnType, TableColumn, column_name, stream_schema
 from skerry_operator.ingest.tensors import is_tensor, placed
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # What Python, and so most readers, can show of a time: the years 1 to 9999.
-_FIRST_MOMENT = round((datetime(1, 1, 1, tzinfo=UTC) - _EPOCH).total_seconds()) * 1_000_000
-_LAST_MOMENT = round((datetime(9999, 12, 31, tzinfo=UTC) - _EPOCH).total_seconds()) * 1_000_000
+_FIRST_MOMENT = micros_of(datetime(1, 1, 1, tzinfo=UTC))
+_LAST_MOMENT = micros_of(datetime(9999, 12, 31, tzinfo=UTC))
 _NO_OBJECT = "the body is no JSON object"
 _BOTH = "{}: two members have this one name"
 _TOO_MANY = f"the table has its {MAX_COLUMNS} columns, and the body has members besides"

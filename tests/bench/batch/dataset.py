@@ -8,11 +8,11 @@ that delays. Nothing of it is tuned to the format.
 import json
 import uuid
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
 from skerry_core.batch.contents import Batch, LogName, Row
+from skerry_core.micros import rfc3339
 from tests.e2e.story.dataset import EXERCISES, _recordings
 
 SEED = 20261122
@@ -55,7 +55,7 @@ def events() -> list[Row]:
                 "source": f"//clinic-3.example/watches/{person:02d}",
                 "type": "example.imu.sample.v1",
                 "subject": f"person-{person:02d}",
-                "time": _rfc3339(time),
+                "time": rfc3339(time),
                 "datacontenttype": "application/json",
                 "data": {
                     **dict(zip(CHANNELS, sample, strict=True)),
@@ -121,8 +121,3 @@ def _rows(bodies: Iterator[tuple[int, int, dict]]) -> Iterator[Row]:
     for seq, (received, time, body) in enumerate(bodies, start=1):
         hlc = max(hlc + 1, received // 1000 << 16)
         yield Row(seq, hlc, time, received, 0, json.dumps(body, separators=(",", ":")).encode())
-
-
-def _rfc3339(micros: int) -> str:
-    at = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=micros)
-    return at.isoformat(timespec="microseconds").replace("+00:00", "Z")

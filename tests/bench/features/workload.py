@@ -13,7 +13,7 @@ import numpy as np
 from skerry_core import digest as digests
 from skerry_core.canonical import canonical_json
 from skerry_core.features.definition import FeatureSetDocument
-from skerry_edge.ingest.rfc3339 import format_time
+from skerry_core.micros import rfc3339
 from tests.bench.batch import dataset
 
 STREAM = "samples"
@@ -95,4 +95,4 @@ def retold(bodies: Sequence[bytes], start: int, period: float, watches: int = WA
         wearer = number % watches
         about = rb'"source":"//clinic-3.example/watches/%03d"\1"subject":"%b"' % (wearer, person(wearer).encode())
         told = _SUBJECT.sub(about, told, count=1)
-        yield _TIME.sub(b'"time":"%b"' % format_time(at).encode(), told, count=1), at
+        yield _TIME.sub(b'"time":"%b"' % rfc3339(at).encode(), told, count=1), at

@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from skerry_core.micros import rfc3339
 from skerry_edge.ingest.errors import MalformedError
-from skerry_edge.ingest.rfc3339 import format_time, parse_time
+from skerry_edge.ingest.rfc3339 import parse_time
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -84,4 +85,4 @@ def test_any_offset_and_precision_names_the_same_instant(moment, offset, extra):
     text = f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond:06}{extra}{zone}"
     expected = (local - EPOCH) // timedelta(microseconds=1)
     assert parse_time(text) == expected
-    assert parse_time(format_time(expected)) == expected
+    assert parse_time(rfc3339(expected)) == expected

@@ -1,5 +1,6 @@
 """Windows of rollups, pure: a recount wherever they are cut, and what ends, opens and is taken back."""
 
+import json
 from collections import defaultdict
 
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 
 from skerry_core.rollups.series import Series
 from skerry_core.rollups.state import ValueKind, encode
+from skerry_edge.ingest.rfc3339 import parse_time
 from skerry_edge.sync.outbound.rollups import windows as windows_module
 from skerry_edge.sync.outbound.rollups.told import Told
 from skerry_edge.sync.outbound.rollups.windows import GRACE, Opened, Values, close, fold
@@ -114,3 +116,10 @@ def test_a_window_that_is_opened_again_is_another():
         for epoch, seq in (("e", 1), ("e", 2), ("f", 1))
     )
     assert len({Told("site", "node", "readings", window).id for window in (first, again, other, first)}) == 3
+
+
+def test_a_window_that_begins_before_the_calendar_is_told_all_the_same():
+    first, week = parse_time("0001-01-01T00:00:00Z"), 7 * 24 * 60 * MINUTE
+    window = next(iter(fold({}, Opened(), "e", [Values(1, first, 5, {V: [1]})], week).windows.values()))
+    told = json.loads(Told("site", "node", "readings", window).record(5).body)["data"]
+    assert (told["start"], told["count"]) == (f"{first // week * week} µs", 1)

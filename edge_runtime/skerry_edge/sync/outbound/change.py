@@ -4,6 +4,7 @@ import hmac
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_FLOOR, Context, Decimal, DecimalException
 
+from skerry_core.micros import floored
 from skerry_core.sync_policy.document import Coarsen
 from skerry_edge.sync.outbound.path import GONE, Change, Json, Tally
 
@@ -11,8 +12,6 @@ from skerry_edge.sync.outbound.path import GONE, Change, Json, Tally
 # values share one with probability 2**-65.
 HASH_BYTES = 16
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 # Beyond this many steps from zero a double no longer tells neighbouring steps apart, so it could pass unchanged.
 _MAX_STEPS = 10**15
 _EXACT = 2**53
@@ -107,7 +106,7 @@ def _to_time(unit: timedelta) -> Change:
             instant = datetime.fromisoformat(value)
             if instant.tzinfo is None:
                 instant = instant.replace(tzinfo=UTC)
-            coarse = _EPOCH + (instant - _EPOCH) // unit * unit
+            coarse = floored(instant, unit)
         except (ValueError, ArithmeticError):
             return _misfit(tally)
         return coarse.replace(tzinfo=None).isoformat() + "Z"

@@ -11,9 +11,9 @@ from msgspec.structs import replace
 
 from skerry_api.v1alpha1.syncpolicy import Statistic
 from skerry_core.batch.contents import LogName
+from skerry_core.micros import rfc3339
 from skerry_core.sync_policy.document import Aggregate
 from skerry_edge.events.record import NewRecord
-from skerry_edge.ingest.rfc3339 import format_time
 
 TYPE = "dev.skerry.aggregate"
 # How long behind its end a window waits for records on their way into the log, in µs.
@@ -115,7 +115,7 @@ class Told:
         data = {
             "stream": self.log.stream,
             "path": window.path,
-            "start": format_time(window.start),
+            "start": rfc3339(window.start),
             "seconds": window.width / 1_000_000,
             **statistics(window.sums, self.aggregate.statistics),
         }

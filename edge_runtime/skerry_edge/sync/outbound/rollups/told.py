@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import msgspec
 
+from skerry_core.micros import rfc3339
 from skerry_core.rollups.series import GROUP
 from skerry_core.rollups.state import encode
 from skerry_core.rollups.summary import Summary, summary
 from skerry_edge.events.record import NewRecord
-from skerry_edge.ingest.rfc3339 import format_time
 from skerry_edge.sync.outbound.rollups.windows import Window
 
 TYPE = "dev.skerry.rollup"
@@ -59,7 +59,7 @@ class Told:
             "path": window.path,
             "kind": window.kind.value,
             **({"length": window.length} if window.length else {}),
-            "start": format_time(start),
+            "start": rfc3339(start),
             "seconds": window.width / 1_000_000,
             **_statistics(summary(state)),
             "state": base64.b64encode(encode(state)).decode(),
