@@ -3,15 +3,20 @@
 Readiness means that the disk was read; it never asks the network.
 """
 
+import socket
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
 _TEXT = "text/plain; charset=utf-8"
 SNAPSHOTS = "/snapshots/"
+# Each takes a thread. With more, those that are open for longest are cut: probes and scrapers are done at once.
+MAX_CONNECTIONS = 64
 
 # By a file's name its length and bytes as they go out; None if there is none. The bytes raise OSError.
 Sealed = Callable[[str], tuple[int, Iterator[bytes]] | None]
@@ -29,6 +34,9 @@ class HealthServer(ThreadingHTTPServer):
         # One at a time: a node that serves has better things to do.
         self.sending = threading.Lock()
         self.ready = threading.Event()
+        # Oldest first.
+        self.connections: dict[socket.socket, None] = {}
+        self._lock = threading.Lock()
 
     def start(self) -> None:
         """Begin to answer; returns at once."""
@@ -38,6 +46,24 @@ class HealthServer(ThreadingHTTPServer):
         """Answer no more."""
         self.shutdown()
         self.server_close()
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        """Accept a connection, as the base class does."""
+        request, address = super().get_request()
+        with self._lock:
+            self.connections[request] = None
+            while len(self.connections) > MAX_CONNECTIONS:
+                oldest = next(iter(self.connections))
+                del self.connections[oldest]
+                with suppress(OSError):  # it has just gone by itself
+                    oldest.shutdown(socket.SHUT_RDWR)
+        return request, address
+
+    def shutdown_request(self, request: Any) -> None:
+        """End a connection, as the base class does."""
+        with self._lock:
+            self.connections.pop(request, None)
+        super().shutdown_request(request)
 
 
 class _Handler(BaseHTTPRequestHandler):

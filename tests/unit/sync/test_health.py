@@ -1,9 +1,12 @@
+import socket
+from contextlib import ExitStack
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
 import pytest
 from prometheus_client import CollectorRegistry, Counter
 
+from skerry_edge.sync import health
 from skerry_edge.sync.health import HealthServer
 
 
@@ -51,3 +54,18 @@ def test_one_snapshot_goes_out_at_a_time(server):
         assert get(server, f"/snapshots/{path}") == answer
         with server.sending:  # once that is over
             assert get(server, "/snapshots/a")[0] == 503
+
+
+@pytest.mark.slow
+def test_connections_that_say_nothing_make_way_for_others(server, monkeypatch):
+    monkeypatch.setattr(health, "MAX_CONNECTIONS", 4)
+    with ExitStack() as stack:
+        idle = [stack.enter_context(socket.create_connection(server.server_address)) for _ in range(9)]
+        assert get(server, "/livez") == (200, "ok\n")
+        for each in idle[:5]:
+            each.settimeout(5)
+            assert each.recv(1) == b"", "the ones that are open for longest go"
+        assert len(server.connections) <= 4
+        idle[-1].settimeout(5)
+        idle[-1].sendall(b"GET /livez HTTP/1.1\r\n\r\n")
+        assert idle[-1].recv(12) == b"HTTP/1.1 200"
