@@ -24,8 +24,9 @@ from skerry_edge.ingest.entities import Entities
 from skerry_edge.ingest.metrics import IngestMetrics
 from skerry_edge.ingest.withdrawals import Gathered, Redacted, changes, read_redacted, secret_for, write_redacted
 
-# Their logs are sync's.
-_OTHERS = frozenset({AGGREGATES, ALERTS, ROLLUPS, TELEMETRY})
+# Their logs are sync's; and whoever goes by the consent log would take a blank record for the loss of anybody's
+# withdrawal, or pass over whose it was.
+_OTHERS = frozenset({AGGREGATES, ALERTS, CONSENT, ROLLUPS, TELEMETRY})
 _RETRY_SECONDS = 30.0
 
 _log = structlog.get_logger(__name__)

@@ -139,6 +139,19 @@ def test_logs_that_sync_writes_are_not_waited_for(world, name):
     assert world.left("vitals") == ["2", "4"]
 
 
+def test_what_says_who_withdrew_stays(world):
+    """All that goes by the consent log takes a blank record for a loss of anybody's withdrawal, or passes it over."""
+    streams = tuple(
+        stream.model_copy(update={"data_class": "health"}) if stream.name == "consent" else stream
+        for stream in world.document.streams
+    )
+    world.document = world.document.model_copy(update={"streams": streams})
+    world.consent(1, "granted", "p7", "health", "presence")
+    world.consent(2, "withdrawn", "p7", "health")
+    assert world.redactor.catch_up()
+    assert (world.left("consent"), world.left("vitals")) == (["1", "2"], ["2", "4"])
+
+
 @pytest.mark.parametrize("error", [KeyError("rooms"), OSError(5, "Input/output error")])
 def test_a_stream_that_cannot_be_redacted_holds_up_no_other(world, monkeypatch, error):
     world.document = policy(
