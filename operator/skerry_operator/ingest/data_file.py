@@ -15,6 +15,8 @@ from skerry_core.store.port import Store
 from skerry_operator.ingest.schema import PARTITION
 
 _GROUP_ROWS = 1 << 17
+# Nulls cost as much memory as values: of a table with all the columns that sites may bring, that many rows are 1 GiB.
+_GROUP_CELLS = 1 << 23
 # As many columns as deltalake itself keeps statistics of (`delta.dataSkippingNumIndexedCols`), so that a column has
 # them in all files or in none: its reader for Arrow takes a file without for one whose values are null.
 _COUNTED_COLUMNS = 32
@@ -43,7 +45,10 @@ class _Extremes:
 
 
 class DataFileWriter:
-    """Collects rows of one day and writes them as one file; holds at most one row group beside the compressed bytes."""
+    """Collects rows of one day and writes them as one file.
+
+    Beside the compressed bytes it holds at most one row group and what was added last.
+    """
 
     def __init__(self, store: Store, folder: str, schema: pa.Schema, day: date) -> None:
         self._store = store
@@ -62,7 +67,7 @@ class DataFileWriter:
         self._waiting.append(table)
         self._waiting_rows += table.num_rows
         self._rows += table.num_rows
-        if self._waiting_rows >= _GROUP_ROWS:
+        if self._waiting_rows >= min(_GROUP_ROWS, _GROUP_CELLS // len(self._schema)):
             self._flush()
 
     def finish(self) -> DataFile | None:
