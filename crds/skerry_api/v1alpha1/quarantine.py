@@ -10,6 +10,9 @@ from skerry_api.v1alpha1.condition import Status
 from skerry_api.v1alpha1.fields import ApiModel, Digest, Name, ObjectMeta, ObjectName, Timestamp
 from skerry_api.v1alpha1.modelrelease import FailedMetric
 
+# As many as one Quarantine names; a release that so many have judged bad is on its way back everywhere.
+MAX_SITES = 10_000
+
 _WHY = "a quarantine speaks of one digest; it is lifted by a signed act, not by an edit"
 
 _WIDENS = Rule(
@@ -48,7 +51,7 @@ class QuarantineSpec(ApiModel):
     scope: Annotated[QuarantineScope, Field(json_schema_extra=rules(_WIDENS))]
     """How far: site (the named sites only) or release (every site swaps back). Only widens."""
     sites: Annotated[
-        tuple[Name, ...], Field(max_length=10_000, json_schema_extra={"x-kubernetes-list-type": "set"})
+        tuple[Name, ...], Field(max_length=MAX_SITES, json_schema_extra={"x-kubernetes-list-type": "set"})
     ] = ()
     """Sites that judged the digest bad. Only grows."""
     since: Timestamp

@@ -4,7 +4,7 @@ from datetime import timedelta
 import pytest
 
 from skerry_api.v1alpha1.modelrelease import FailedMetric, ReleasePhase
-from skerry_api.v1alpha1.quarantine import QuarantineScope
+from skerry_api.v1alpha1.quarantine import MAX_SITES, QuarantineScope
 from skerry_api.v1alpha1.siteassignment import ModelPhase
 from skerry_operator.hub.rollout.commands import AdvanceRing, Approve, Assign, QuarantineAtSite, RollBack, Supersede
 from skerry_operator.hub.rollout.facts import ModelFacts, QuarantineFacts, SiteFacts, SiteReport
@@ -269,6 +269,20 @@ def test_a_quarantine_made_by_hand_rolls_the_approved_release_back():
     asked = world.settle()
     assert asked[0] == RollBack(ref("1.1.0"), by_hand.reason)
     assert world.versions() == {"site-a": "1.0.0", "site-b": "1.0.0"}
+
+
+@pytest.mark.parametrize("scope", list(QuarantineScope))
+def test_a_quarantine_that_has_no_room_for_one_more_site_is_not_asked_for_it_again_and_again(scope):
+    """Nothing would be written, and the plan would never come to rest."""
+    world = two_sites(release("1.1.0"), approved="1.0.0")
+    world.settle()
+    full = frozenset(f"site-{number}" for number in range(MAX_SITES))
+    quarantine = QuarantineFacts(ref("1.1.0").digest, scope, START, FailedMetric(name="disagreement"), full)
+    world.change(replace(world.model, quarantines=(quarantine,)))
+    world.report("site-a", rolled_back("1.1.0", to="1.0.0"))
+    asked = world.settle()
+    assert not [command for command in asked if isinstance(command, QuarantineAtSite)]
+    assert [type(command) for command in asked[:1]] == [RollBack]
 
 
 def test_a_failed_first_release_stays_where_it_serves_as_there_is_nothing_better():

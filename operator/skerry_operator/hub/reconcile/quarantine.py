@@ -2,7 +2,7 @@
 
 from skerry_api.conditions import Ready, conditions_for
 from skerry_api.v1alpha1.modelrelease import FailedMetric
-from skerry_api.v1alpha1.quarantine import Quarantine, QuarantineScope, QuarantineSpec, QuarantineStatus
+from skerry_api.v1alpha1.quarantine import MAX_SITES, Quarantine, QuarantineScope, QuarantineSpec, QuarantineStatus
 from skerry_core import digest as digests
 from skerry_core.assignment.document import ReleaseRef
 from skerry_operator.hub.hub import Hub
@@ -12,8 +12,6 @@ from skerry_operator.kube.api import JsonObject
 from skerry_operator.kube.resources import QUARANTINES
 
 _NAME_HEX = 12
-# As many as the schema takes; a release that so many sites have judged is quarantined everywhere.
-_MAX_SITES = 10_000
 
 
 def reconcile_quarantine(hub: Hub, key: Key) -> float | None:
@@ -67,7 +65,7 @@ def quarantine_name(model: ModelName, digest: str) -> str:
 
 
 def _with(sites: tuple[str, ...], site: str) -> tuple[str, ...]:
-    return sites if site in sites or len(sites) >= _MAX_SITES else (*sites, site)
+    return sites if site in sites or len(sites) >= MAX_SITES else (*sites, site)
 
 
 def _body(name: str, spec: QuarantineSpec) -> JsonObject:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 
 from skerry_api.v1alpha1.modelrelease import FailedMetric, ReleasePhase
+from skerry_api.v1alpha1.quarantine import MAX_SITES
 from skerry_api.v1alpha1.siteassignment import ModelPhase
 from skerry_core.assignment.document import ReleaseRef
 from skerry_operator.hub.rollout.commands import (
@@ -77,7 +78,8 @@ def unquarantined(site: SiteFacts, model: ModelFacts) -> Iterator[tuple[ReleaseR
     """Releases that a site reports bad and that no Quarantine keeps from it yet."""
     if (report := site.report) is None:
         return
-    listed = {item.digest for item in model.quarantines if site.name in item.sites}
+    # To one that is full nothing can be added: asked for again and again, the plan would never come to rest.
+    listed = {item.digest for item in model.quarantines if site.name in item.sites or len(item.sites) >= MAX_SITES}
     bad = set(report.quarantined)
     if report.phase is ModelPhase.ROLLED_BACK and report.target_digest is not None:
         bad.add(report.target_digest)
