@@ -29,9 +29,13 @@ class LinkHealth:
         self._connected = False
 
     def works(self, activity: str) -> None:
-        """Note that an activity succeeded."""
+        """Note that an activity succeeded, which may have been to do nothing."""
         with self._lock:
             self._faults.pop(activity, None)
+
+    def reached(self) -> None:
+        """Note that the hub has answered."""
+        with self._lock:
             self._connected = True
 
     def fails(self, activity: str, error: SkerryError, *, stalled: bool) -> bool:

@@ -86,6 +86,7 @@ class LinkLoop:
                 self.mirror_assignment()
             else:
                 self.mirror_grant()
+            self._health.reached()
             self._health.works(what)
         return _WATCH_GAP_SECONDS
 
@@ -117,6 +118,7 @@ class LinkLoop:
         except SkerryError:
             self._outbox.retry()
             raise
+        self._health.reached()
         return _REPORT_GAP_SECONDS
 
     def _repeat(self, activity: str, step: Callable[[], float]) -> None:

@@ -2,15 +2,18 @@ from skerry_core.errors import RetryError, WaitError
 from skerry_operator.link.health import LinkHealth
 
 
-def test_a_link_begins_as_connecting_and_is_connected_once_something_worked():
+def test_a_link_begins_as_connecting_and_is_connected_once_the_hub_has_answered():
     health = LinkHealth()
     assert (health.state.reachable, health.state.reason) == (False, "Connecting")
-    health.works("assignment")
+    health.works("credential")
+    assert (health.state.reachable, health.state.reason) == (False, "Connecting")
+    health.reached()
     assert health.state.reachable
 
 
 def test_what_a_person_must_act_on_comes_first_then_the_credential():
     health = LinkHealth()
+    health.reached()
     health.fails("assignment", WaitError("NotEnrolled", ""), stalled=False)
     health.fails("credential", WaitError("SiteNotAccepted", ""), stalled=False)
     assert health.state.reason == "SiteNotAccepted"

@@ -77,6 +77,28 @@ def test_what_the_hub_offers_is_mirrored_exactly(hub, local, loop):
     assert mirrored(local) == spec(1).to_wire() | {"envelope": mirrored(local)["envelope"]}
 
 
+@pytest.mark.parametrize("activity", ["credential", "report"])
+def test_what_did_not_need_the_hub_does_not_tell_that_it_was_reached(loop, health, stop, activity):
+    """A certificate that holds, and no report yet, say nothing of a hub that may be away since the process started."""
+    loop._repeat(activity, lambda: stop.set() or 0.0)
+    assert (health.state.reachable, health.state.reason) == (False, "Connecting")
+
+
+@pytest.mark.parametrize("what", list(Downlink))
+def test_a_hub_that_has_answered_is_reached(hub, loop, health, what):
+    hub.offer(spec(1))
+    hub.grant(b"{}")
+    loop.follow(what)
+    assert health.state.reachable
+
+
+def test_a_hub_that_has_taken_a_report_is_reached(hub, loop, health, outbox):
+    hub.offer(spec(1))
+    outbox.put(SiteAssignmentStatus())
+    loop.send_report()
+    assert health.state.reachable
+
+
 def test_a_hub_that_lost_the_assignment_takes_nothing_away(hub, local, loop):
     hub.offer(spec(1))
     loop.mirror_assignment()
