@@ -50,6 +50,7 @@ COUNTS = (
     Count("rollbacks", "skerry_rollbacks_total", ("model", "version", "reason")),
     Count("damagedBytes", "skerry_log_damaged_bytes_total", ("stream",), Life.LOG),
     Count("damagedBlobs", "skerry_sync_blobs_damaged_total"),
+    Count("rebuiltFeatures", "skerry_feature_rebuilds_total"),
     Count("dropped", "skerry_log_dropped_total", ("stream",)),
     Count("refused", "skerry_log_refused_total", ("stream",)),
     Count("expired", "skerry_log_expired_total", ("stream",), Life.LOG),

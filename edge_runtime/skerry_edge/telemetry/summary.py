@@ -17,7 +17,7 @@ from skerry_edge.telemetry.catalogue import COUNTS, DURATIONS, PROCESS_COUNTS, P
 from skerry_edge.telemetry.measures import Key, Measures, Snapshot, growth, total_growth
 from skerry_edge.telemetry.sketch import Sketch, to_wire
 
-MAX_BYTES = 2048
+MAX_BYTES = 2112
 REST = "…"
 # How much of the lists is told, and in how many buckets a sketch, from all to the least; the first that fits is taken.
 _FITS = ((24, 24), (12, 16), (6, 12), (3, 8), (1, 6), (0, 4), (0, 2))

@@ -11,9 +11,8 @@ from skerry_operator.ingest import label_views
 # ruff: noqa: S608
 
 Tables = Mapping[str, frozenset[str]]
-_DAMAGE = ("data_counts_damagedblobs", "data_counts_damagedbytes")
-# How a node tells of a feature store that was damaged, and is built again: among the errors that it breaks down.
-_REBUILT = "FeatureStoreDamaged"
+# Totals of a summary, which are always whole; its breakdowns may have no room for what is rare.
+_DAMAGE = ("data_counts_damagedblobs", "data_counts_damagedbytes", "data_counts_rebuiltfeatures")
 _MARKS = ("guardrail", "disagrees", "wrong", "rolled_back")
 
 
@@ -76,9 +75,6 @@ def _damage(tables: Tables) -> str:
     """When each node told of damage: an answer of the day after one may have come of it."""
     columns = tables.get("telemetry", frozenset())
     told = [f"coalesce({name}, 0) > 0" for name in _DAMAGE if name in columns]
-    if "data_by" in columns:
-        rebuilt = f"entry->>0 = 'errors' AND entry->>2 = '{_REBUILT}'"
-        told.append(f"coalesce(len(list_filter(data_by::JSON[], lambda entry: {rebuilt})) > 0, false)")
     if not told or "data_window_start" not in columns:
         return "SELECT '' AS site, '' AS node, NULL::TIMESTAMPTZ[] AS moments WHERE false"
     return (

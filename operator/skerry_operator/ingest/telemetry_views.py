@@ -130,6 +130,7 @@ _DAY_SUMS = (
     ("expired", "expired"),
     ("damagedBytes", "damaged_bytes"),
     ("damagedBlobs", "damaged_blobs"),
+    ("rebuiltFeatures", "rebuilt_features"),
     ("wireBytes", "wire_bytes"),
 )
 

@@ -99,6 +99,8 @@ def test_a_disk_that_spoils_what_a_node_knows(fleet):
         each.measure(PRESS, QUIET)
         fleet.ask(CACHE, name, PRESS, COUNT, truth=RIGHT)
     likely, alike = explained(fleet, CACHE)
+    told = fleet.run("query", "SELECT node FROM node_health WHERE rebuilt_features = 1 AND damaged_bytes > 0", "--json")
+    assert json.loads(told) == {"node": "n2"}
     assert (likely["cause"], likely["subject"], likely["exposedBad"]) == ("CorruptCache", "berlin/n2", COUNT)
     # The values are fresh, and of what is left.
     assert [(each["node"], each["stale"], each["damaged"]) for each in alike if each["bad"]] == [("n2", False, True)]
