@@ -6,6 +6,7 @@ would judge the sites' traffic, and rules of ours would have to be taken out aga
 
 from __future__ import annotations
 
+import errno
 import json
 import subprocess
 from typing import TYPE_CHECKING
@@ -107,7 +108,16 @@ def remove(layout: Layout) -> None:
     for path in netns_paths(layout):
         namespaces.remove(path)
     if NETNS_FOLDER.exists() and not any(NETNS_FOLDER.iterdir()) and not NETNS_FOLDER.is_mount():
-        NETNS_FOLDER.rmdir()
+        remove_unused(NETNS_FOLDER)
+
+
+def remove_unused(folder: Path) -> None:
+    """Remove a folder, unless somebody has begun to use it, or has mounted something there where we don't see it."""
+    try:
+        folder.rmdir()
+    except OSError as error:
+        if error.errno not in (errno.EBUSY, errno.ENOTEMPTY, errno.ENOENT):
+            raise
 
 
 def netns_paths(layout: Layout) -> list[Path]:

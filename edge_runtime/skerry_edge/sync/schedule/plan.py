@@ -285,18 +285,15 @@ def _offer(world: World, queue: Queue, tier: Tier, part: Part, size: int) -> _Of
     budget = world.policy.tier(tier)
     flow = Flow((tier.value, queue.stream, part.value), (float(budget.weight), 1.0, PART_WEIGHTS[part]))
     least = queue.least + world.overhead
-    # What waits is an estimate. Where nothing has to be set aside it cuts no batch short, since small ones have larger
-    # records, and a queue's end would go in ever smaller pieces.
-    most = min(size, world.link.batch_limit) if _limited(budget) else world.link.batch_limit
-    wanted = max(most + world.overhead, least)
-    granted: int | Held = wanted
-    if _limited(budget):
+    # What waits is an estimate: where nothing is set aside it cuts no batch short, or a queue's end goes in tiny ones.
+    most = min(size, world.link.batch_limit) if (limited := _limited(budget)) else world.link.batch_limit
+    granted: int | Held = (wanted := max(most + world.overhead, least))
+    if limited:
         spare = _spare(budget, least) if tier is Tier.CRITICAL_TELEMETRY and not queue.urgent else 0.0
         granted = _grant(world, queue.stream, tier, budget, wanted, least, spare)
     if isinstance(granted, Held):
         return _Offer(tier, flow, queue.urgent, granted)
-    reserve = granted if _limited(budget) else 0
-    command = Upload(queue.stream, part, granted - world.overhead, reserve, budget, flow)
+    command = Upload(queue.stream, part, granted - world.overhead, granted if limited else 0, budget, flow)
     return _Offer(tier, flow, queue.urgent, command)
 
 
