@@ -10,7 +10,7 @@ from skerry_core.store.blobs import blob_key
 from tests.cluster.lab import LabError
 from tests.cluster.lab.waiting import wait_for
 from tests.e2e.faults.models import giving_nan, too_new
-from tests.e2e.faults.world import DISK, FIRST, SITE, TOLD_WITHIN, conditions
+from tests.e2e.faults.world import DISK, FIRST, HEALED_WITHIN, SITE, TOLD_WITHIN, conditions
 from tests.e2e.story.platform import BUCKET, MODEL, NAMESPACE
 
 pytestmark = [pytest.mark.lab, pytest.mark.long]
@@ -71,8 +71,13 @@ def test_a_key_pair_that_the_store_no_longer_knows(world):
     finally:
         world.story.platform.put_store_keys()
     world.wait_healed(version)
-    uploading = conditions(world.node_status())["Uploading"]
-    assert uploading["status"] == "True", uploading
+    # Uploads are tried again in their own time, whatever downloads do.
+    wait_for(
+        "the node uploads",
+        lambda: conditions(world.node_status())["Uploading"]["status"] == "True",
+        seconds=HEALED_WITHIN,
+        every=0.5,
+    )
 
 
 def test_a_bundle_half_uploaded(world):

@@ -59,9 +59,25 @@ def serve_first(node: Node):
     return first
 
 
+# What is on disk follows what is told, in steps of its own.
+
+
+def activation(node: Node) -> dict:
+    return json.loads((node.state / "activation" / "team.har.json").read_bytes())
+
+
+def put_aside(node: Node) -> list[dict]:
+    path = node.state / "quarantine.json"
+    return json.loads(path.read_bytes())["models"]["team/har"] if path.exists() else []
+
+
+def wait_for_no_intent(node: Node) -> None:
+    node.wait(lambda: not (node.state / "intent.json").exists())
+
+
 def test_first_release_serves_without_a_canary_and_equals_bare_onnxruntime(node):
     node.start()
-    assert node.get("/v2/health/ready")[0] == 200  # nothing is assigned, so nothing is missing
+    node.wait(lambda: node.get("/v2/health/ready")[0] == 200)  # nothing is assigned, so nothing is missing
     assert node.get("/v2/models/har")[0] == 404
 
     first = node.release("1.0.0", models.good())
@@ -76,7 +92,7 @@ def test_first_release_serves_without_a_canary_and_equals_bare_onnxruntime(node)
     np.testing.assert_allclose(np.array(answer["outputs"][0]["data"]).reshape(50, 3), bare, atol=1e-5)
     assert answer["parameters"]["prediction_id"].startswith("site-a/node-1/")
     assert node.status()["resident"] == [first.digest]
-    assert not (node.state / "intent.json").exists()
+    wait_for_no_intent(node)
 
 
 def test_good_canary_is_promoted_and_both_stay_resident(node):
@@ -91,10 +107,9 @@ def test_good_canary_is_promoted_and_both_stay_resident(node):
     assert client.variants() >= {"champion", "challenger"}
     assert report["evidence"]["pairs"] >= ANALYSIS.min_samples
     assert node.status()["resident"] == sorted([first.digest, second.digest])
-    kept = json.loads((node.state / "activation" / "team.har.json").read_bytes())
-    assert (kept["champion"]["digest"], kept["previous"]["digest"]) == (second.digest, first.digest)
-    # The note goes in a step of its own, after the status that tells of the swap.
-    node.wait(lambda: not (node.state / "intent.json").exists())
+    kept = node.wait(lambda: (told := activation(node))["champion"]["digest"] == second.digest and told)
+    assert kept["previous"]["digest"] == first.digest
+    wait_for_no_intent(node)
 
 
 def test_shifted_canary_is_rolled_back_and_never_tried_again(node):
@@ -107,12 +122,13 @@ def test_shifted_canary_is_rolled_back_and_never_tried_again(node):
         asked = len(client.answers)
         node.assign(shifted, first)
         node.wait(lambda: len(client.answers) > asked + 20)
+        quarantined = node.wait(lambda: put_aside(node))
 
     assert not client.failures
     assert report["failedMetric"]["name"] == "disagreement"
     assert report["quarantined"] == [shifted.digest]
     assert sum(window.rows for window in evidence.models[0].windows) >= ANALYSIS.min_samples
-    assert shifted.digest in (node.state / "quarantine.json").read_text()
+    assert [entry["digest"] for entry in quarantined] == [shifted.digest]
     assert {answer["model_version"] for _, answer in client.answers[asked + 5 :]} == {"1.0.0"}
 
     node.stop()
@@ -159,6 +175,7 @@ def test_challenger_that_dies_with_the_process_is_not_tried_again(node):
     assert report["reason"] == "ProcessCrash"
     assert node.infer(rows())[1]["parameters"]["variant"] == "champion"
     assert node.status()["resident"] == [first.digest]
+    # Gone before a champion is loaded, so this holds at once.
     assert not (node.state / "intent.json").exists()
 
 
