@@ -17,16 +17,8 @@ from skerry_edge.sync.download_gate import DownloadGate
 from skerry_edge.sync.schedule import plan
 from skerry_edge.sync.schedule.plan import Held, HeldReason, Lane, Wait, Wish
 from skerry_edge.sync.scheduler import is_of_link
-from tests.unit.sync.uploading import Node
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
-
-
-@pytest.fixture
-def node(tmp_path):
-    node = Node(tmp_path)
-    yield node
-    node.close()
 
 
 def downloads(**limits):

@@ -44,13 +44,6 @@ DEBUG = DEFAULT_POLICY.stream("predictions").model_copy(update={"name": "debug",
 WITH_DEBUG = DEFAULT_POLICY.model_copy(update={"streams": (*DEFAULT_POLICY.streams, DEBUG)})
 
 
-@pytest.fixture
-def node(tmp_path):
-    node = Node(tmp_path, policy=WITH_DEBUG)
-    yield node
-    node.close()
-
-
 def test_uploads_everything_once_and_in_order(node):
     node.log.append(MAX_ROWS + 50)
     node.drain()
@@ -268,7 +261,8 @@ def test_a_record_that_no_budget_allows_says_so_and_the_next_policy_lets_it_go(t
 
 
 def test_metered_tiers_wait_and_critical_ones_go(node):
-    node.metered = True
+    node.policy, node.metered = WITH_DEBUG, True
+    node.restart()
     letters, rollbacks = node.open("debug"), node.open("rollbacks")
     letters.append(3)
     rollbacks.append(3)
@@ -280,6 +274,8 @@ def test_metered_tiers_wait_and_critical_ones_go(node):
 
 
 def test_what_one_log_suffers_from_holds_up_no_other(node, monkeypatch):
+    node.policy = WITH_DEBUG
+    node.restart()
     letters = node.open("debug")
     node.log.append(5)
     letters.append(5)
