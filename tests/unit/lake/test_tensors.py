@@ -98,6 +98,7 @@ NAMES = st.text("xX.:_éÉ", min_size=1, max_size=3)
 SIDE = st.dictionaries(NAMES, st.sampled_from([ONE, OTHER, DROPPED]), max_size=4)
 
 
+@pytest.mark.slow
 @given(rows=st.lists(st.tuples(SIDE, SIDE), min_size=1, max_size=5), data=st.data())
 def test_any_names_in_any_order_and_batches_are_the_same_rows(rows, data):
     bodies = {seq: body(*sides) for seq, sides in enumerate(rows, 1)}
