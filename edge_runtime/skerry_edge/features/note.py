@@ -9,7 +9,7 @@ import msgspec
 
 from skerry_edge.events.follow import Place
 
-FORMAT = 1
+FORMAT = 2
 # Names of LMDB's keys are at most 511 bytes long; a longer key is known by its hash.
 MAX_KEY = 511
 
@@ -104,15 +104,15 @@ def decode_note(data: bytes) -> VersionNote:
     return note
 
 
-def encode_entity(record: EntityRecord) -> bytes:
-    """Header and state, checksummed."""
+def encode_entity(key: bytes, record: EntityRecord) -> bytes:
+    """Header and state, checksummed together with the key: no flipped bit gives an entity to another."""
     head = _HEADER.pack(0, record.received, record.anchor, record.boot)[4:]
-    return zlib.crc32(record.state, zlib.crc32(head)).to_bytes(4, "little") + head + record.state
+    return zlib.crc32(record.state, zlib.crc32(head, zlib.crc32(fit(key)))).to_bytes(4, "little") + head + record.state
 
 
-def decode_entity(data: bytes) -> EntityRecord:
-    """Raises ValueError for a record that isn't whole."""
-    if len(data) < _HEADER.size or int.from_bytes(data[:4], "little") != zlib.crc32(data[4:]):
+def decode_entity(key: bytes, data: bytes) -> EntityRecord:
+    """Raises ValueError for a record that isn't whole, or another key's."""
+    if len(data) < _HEADER.size or int.from_bytes(data[:4], "little") != zlib.crc32(data[4:], zlib.crc32(fit(key))):
         raise ValueError("an entity's checksum is wrong")
     _, received, anchor, boot = _HEADER.unpack_from(data)
     return EntityRecord(data[_HEADER.size :], received, anchor, boot)

@@ -69,8 +69,8 @@ def _read_all(path: Path) -> None:
         for name in names:
             database = env.open_db(name, create=False)
             with env.begin(db=database) as transaction:
-                for _, value in transaction.cursor():
-                    decode_entity(value)
+                for key, value in transaction.cursor():
+                    decode_entity(key, value)
         # Pages that are free are found only by who writes.
         with env.begin(write=True) as transaction:
             transaction.put(b"probe", bytes(8192), db=notes)

@@ -161,7 +161,7 @@ def _frame(note: VersionNote, entities: Entities) -> Iterator[bytes]:
     yield from compressor.compress(MAGIC + len(head).to_bytes(4, "little") + head)
     count = 0
     for key, record in entities:
-        data = encode_entity(record)
+        data = encode_entity(key, record)
         yield from compressor.compress(_SIZES.pack(len(key), len(data)) + key + data)
         count += 1
     yield from compressor.compress(_END + _COUNT.pack(count))
@@ -192,7 +192,7 @@ class _Reader:
             if not of_key:
                 break
             key = self._take(of_key)
-            yield key, decode_entity(self._take(of_record))
+            yield key, decode_entity(key, self._take(of_record))
             count += 1
         if _COUNT.unpack(self._take(_COUNT.size)) != (count,) or self._stream.read(1):
             raise ValueError("it holds another number of entities than it says")

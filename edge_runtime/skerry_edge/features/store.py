@@ -114,7 +114,7 @@ class LmdbStore:
         try:
             with self._env.begin(db=database) as transaction:
                 for key, value in transaction.cursor():
-                    yield key, decode_entity(value)
+                    yield key, decode_entity(key, value)
         except (lmdb.Error, ValueError) as error:
             _refuse(error)
 
@@ -127,7 +127,7 @@ class LmdbStore:
                     return None
                 with self._env.begin(db=database) as transaction:
                     value = transaction.get(fit(key))
-            return None if value is None else decode_entity(value)
+            return None if value is None else decode_entity(key, value)
         except (lmdb.Error, ValueError) as error:
             _refuse(error)
 
@@ -140,7 +140,7 @@ class LmdbStore:
                 with self._env.begin() as transaction:
                     note = decode_note(transaction.get(digest.encode(), db=self._notes) or b"")
                     cursor = transaction.cursor(db=database)
-                    yield note, ((key, decode_entity(value)) for key, value in cursor)
+                    yield note, ((key, decode_entity(key, value)) for key, value in cursor)
             except (lmdb.Error, ValueError) as error:
                 _refuse(error)
 
@@ -183,8 +183,8 @@ class LmdbStore:
                 transaction.drop(fresh, delete=False)
             for key, other in entities:
                 kept = None if merged is None else transaction.get(fit(key), db=fresh)
-                record = other if merged is None or kept is None else merged(_own(kept), other)
-                transaction.put(fit(key), encode_entity(record), db=fresh)
+                record = other if merged is None or kept is None else merged(_own(key, kept), other)
+                transaction.put(fit(key), encode_entity(key, record), db=fresh)
             transaction.put(digest.encode(), encode_note(note), db=self._notes)
         self._databases = {**self._databases, digest: fresh}
 
@@ -255,7 +255,7 @@ class LmdbStore:
                     if record is None:
                         transaction.delete(fit(key), db=database)
                     else:
-                        transaction.put(fit(key), encode_entity(record), db=database)
+                        transaction.put(fit(key), encode_entity(key, record), db=database)
                 transaction.put(change.digest.encode(), encode_note(change.note), db=self._notes)
         # A database is known outside of its transaction only once that is committed.
         self._databases = {**self._databases, **made}
@@ -321,10 +321,10 @@ def _is_short(path: Path) -> bool:
     return (last + 1) * page > size
 
 
-def _own(value: bytes) -> EntityRecord:
+def _own(key: bytes, value: bytes) -> EntityRecord:
     """A record of this store, however it is looked at while another's are added."""
     try:
-        return decode_entity(value)
+        return decode_entity(key, value)
     except ValueError as error:
         _refuse(error)
 

@@ -69,10 +69,10 @@ def test_a_damaged_store_is_built_again(site, when):
 
         class Flipped(LmdbStore):
             def get(self, digest, key):
-                data = bytearray(encode_entity(super().get(digest, key)))
+                data = bytearray(encode_entity(key, super().get(digest, key)))
                 data[-1] ^= 1
                 try:
-                    return decode_entity(bytes(data))
+                    return decode_entity(key, bytes(data))
                 except ValueError as error:
                     raise StoreDamagedError(str(error)) from error
 

@@ -96,6 +96,19 @@ def test_a_damaged_file_is_put_aside(tmp_path, damage):
     put_aside(tmp_path)
 
 
+@pytest.mark.parametrize("look", [lambda store: list(store.entities(ONE)), lambda store: store.get(ONE, b"press-3")])
+def test_no_flipped_bit_gives_an_entity_to_another(tmp_path, look):
+    store = LmdbStore(tmp_path)
+    store.commit([Change(ONE, note(e=1), {b"press-1": entity(b"A")})])
+    store.close()
+    path = tmp_path / "lmdb" / "data.mdb"
+    path.write_bytes(path.read_bytes().replace(b"press-1", b"press-3"))
+    store = LmdbStore(tmp_path)
+    with pytest.raises(StoreDamagedError, match="checksum"):
+        look(store)
+    store.close()
+
+
 @pytest.mark.parametrize("sound", [True, False])
 def test_who_died_while_opening_leaves_a_note(tmp_path, sound):
     store = LmdbStore(tmp_path)
