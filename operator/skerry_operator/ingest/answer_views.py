@@ -13,6 +13,8 @@ from skerry_operator.ingest import label_views
 Tables = Mapping[str, frozenset[str]]
 # Totals of a summary, which are always whole; its breakdowns may have no room for what is rare.
 _DAMAGE = ("data_counts_damagedblobs", "data_counts_damagedbytes", "data_counts_rebuiltfeatures")
+# Text that is none is nobody's lineage; it must not keep anybody from asking of the others.
+_FEATURES = "TRY_CAST(p.features AS JSON)"
 _MARKS = ("guardrail", "disagrees", "wrong", "rolled_back")
 
 
@@ -28,15 +30,15 @@ def answers(tables: Tables) -> str | None:
     def member(name: str, missing: str = "NULL") -> str:
         return f"p.{name}" if name in columns else missing
 
-    features = "json_extract(p.features::JSON, '$[*].stale')" if "features" in columns else None
+    features = f"json_extract({_FEATURES}, '$[*].stale')" if "features" in columns else None
     stale = (
         f"coalesce(len(list_filter({features}, lambda s: json_array_length(s) > 0)) > 0, false)"
         if features
         else "false"
     )
     sets = (
-        "coalesce(array_to_string(list_transform(list_zip(json_extract_string(p.features::JSON, '$[*].set'), "
-        "json_extract_string(p.features::JSON, '$[*].version')), lambda z: z[1] || ' ' || z[2]), ', '), '')"
+        f"coalesce(array_to_string(list_transform(list_zip(json_extract_string({_FEATURES}, '$[*].set'), "
+        f"json_extract_string({_FEATURES}, '$[*].version')), lambda z: z[1] || ' ' || z[2]), ', '), '')"
         if features
         else "''"
     )
@@ -51,7 +53,7 @@ def answers(tables: Tables) -> str | None:
         SELECT p.site, p.node, p.epoch, p.seq, p.time, {member("namespace")} AS namespace, p.model,
             coalesce({member("pair_challenger")}, p.digest) AS release, {member("version")} AS version,
             {sets} AS feature_sets, {stale} AS stale,
-            coalesce(len(list_filter(d.moments, lambda m: m <= p.time AND m > p.time - INTERVAL 1 DAY)) > 0, false)
+            coalesce(len(list_filter(d.moments, lambda m: m <= p.time AND m > {_reach(columns)})) > 0, false)
                 AS damaged,
             {", ".join(f"{sql} AS {name}" for name, sql in marks.items())}
         FROM predictions p LEFT JOIN damage d ON p.site = d.site AND p.node = d.node
@@ -71,14 +73,23 @@ def bad_answers(tables: Tables) -> str | None:
         ORDER BY bad DESC, answers DESC"""
 
 
+def _reach(columns: frozenset[str]) -> str:
+    """Until when damage may have harmed an answer: for a day, or as long as a feature's window reaches back to it."""
+    day = "p.time - INTERVAL 1 DAY"
+    if "features" not in columns:
+        return day
+    since = f"list_min(TRY_CAST(json_extract({_FEATURES}, '$[*].since') AS BIGINT[]))"
+    return f"least({day}, coalesce(TRY(make_timestamptz({since})), {day}))"
+
+
 def _damage(tables: Tables) -> str:
-    """When each node told of damage: an answer of the day after one may have come of it."""
+    """When each node told of damage."""
     columns = tables.get("telemetry", frozenset())
     told = [f"coalesce({name}, 0) > 0" for name in _DAMAGE if name in columns]
     if not told or "data_window_start" not in columns:
         return "SELECT '' AS site, '' AS node, NULL::TIMESTAMPTZ[] AS moments WHERE false"
     return (
-        "SELECT site, node, list(data_window_start::TIMESTAMPTZ) AS moments FROM telemetry "
+        "SELECT site, node, list(TRY_CAST(data_window_start AS TIMESTAMPTZ)) AS moments FROM telemetry "
         f"WHERE {' OR '.join(told)} GROUP BY site, node"
     )
 

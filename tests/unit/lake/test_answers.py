@@ -26,10 +26,10 @@ HOUR = 3600 * 10**6
 NOW = int(datetime.now(UTC).timestamp()) * 10**6
 
 
-def answer(*, release=OLD, stale=False, disagrees=0, error="", **more):
-    """A canary's or an ordinary answer, as a node records it."""
+def answer(*, release=OLD, stale=False, disagrees=0, error="", since=NOW - 2 * HOUR, **more):
+    """A canary's or an ordinary answer, as a node records it, by features since then."""
     lineage = FeatureLineage(
-        "f", "plant/presses", "1.0.0", "d" * 12, "e" * 16, 3, 0, (5,), ("mean",) if stale else (), (2,)
+        "f", "plant/presses", "1.0.0", "d" * 12, "e" * 16, 3, since, (5,), ("mean",) if stale else (), (2,)
     )
     pair = PairRecord(OLD, release, 0.001, 0.002, 4, disagrees, error) if release == NEW else None
     version = "1.0.0" if release == OLD else "2.0.0"
@@ -165,6 +165,36 @@ def test_a_damaged_cache(fleet, damage):
     verdict = fleet.verdict()
     assert likely(verdict) == [(Cause.CORRUPT_CACHE, "berlin/n2")]
     assert verdict.findings[0].through.cause is Cause.STALE_FEATURES
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("reach", "cause"), [(9, Cause.CORRUPT_CACHE), (2, Cause.NODE)])
+def test_damage_counts_as_long_as_windows_reach_back_to_it(fleet, reach, cause):
+    """A node lost its features five days ago."""
+    for node in NODES:
+        fleet.answers(node, 60, release=NEW, since=NOW - reach * 24 * HOUR)
+    fleet.upload(at=NOW - 6 * 24 * HOUR)
+    started = datetime.fromtimestamp((NOW - 5 * 24 * HOUR) / 1e6, UTC).isoformat().replace("+00:00", "Z")
+    told = {"window": {"start": started, "end": started}, "counts": {"rebuiltFeatures": 1}}
+    fleet.upload("telemetry", [json.dumps({"type": "dev.skerry.telemetry.v1", "data": told}).encode()], NODES[1])
+    bad = [msgspec.json.encode(answer(release=NEW, disagrees=2, since=NOW - reach * 24 * HOUR))] * 40
+    rows = [Row(seq, seq, NOW - HOUR, NOW - HOUR, 0, body) for seq, body in enumerate(bad, start=61)]
+    upload(fleet.hub, LogName(*NODES[1], "predictions", "e" * 16), 60, rows)
+    assert likely(fleet.verdict()) == [(cause, "berlin/n2")]
+
+
+def test_one_nodes_nonsense_keeps_no_cause_from_being_found(fleet):
+    nonsense = ["x", [{"since": "x", "stale": 3}], [{"since": 2**63 - 1}], {"set": 1}]
+    for node in NODES:
+        fleet.answers(node, 80)
+        fleet.answers(node, 30, release=NEW, disagrees=3)
+    fleet.records[NODES[0]] += [
+        msgspec.json.encode(msgspec.to_builtins(answer()) | {"features": features}) for features in nonsense
+    ]
+    fleet.upload()
+    told = {"window": {"start": "yesterday"}, "counts": {"rebuiltFeatures": 1}}
+    fleet.upload("telemetry", [json.dumps({"type": "dev.skerry.telemetry.v1", "data": told}).encode()], NODES[1])
+    assert likely(fleet.verdict()) == [(Cause.ROLLOUT, NEW)]
 
 
 def trained(hub, version, name):
