@@ -183,8 +183,22 @@ def test_a_policy_that_is_not_in_the_store_keeps_no_set_from_being_published():
     world.declare(stream())
     world.store.objects.clear()
     world.hub = replace(world.hub, published=PublishedReader(world.store))
-    assert world.condition() == ("False", "StreamNotDeclared")
+    assert world.condition() == ("Unknown", "ObjectMissing")
     assert find(world.hub.inventory.get(FeatureSet, "presses", "f").status.conditions, "Ready").status == "True"
+
+
+def test_a_policy_that_could_not_be_read_is_read_again():
+    """What it declares isn't known meanwhile: nobody is told to declare it once more."""
+    world = World()
+    world.apply(SET, spec())
+    world.declare(stream())
+    kept = dict(world.store.objects)
+    world.store.objects.clear()
+    world.hub = replace(world.hub, published=PublishedReader(world.store))
+    assert reconcile_feature_set(world.hub, SET) is not None
+    world.store.objects.update(kept)
+    assert world.condition() == ("True", "Declared")
+    assert reconcile_feature_set(world.hub, SET) is None
 
 
 def test_a_site_is_judged_by_what_it_was_told():
