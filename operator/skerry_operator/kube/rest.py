@@ -4,6 +4,7 @@ Its generated models are left out on purpose: our own kinds are pydantic models,
 """
 
 import json
+import time
 from collections.abc import Iterator
 from typing import Any, cast
 from urllib.parse import urlencode
@@ -19,8 +20,14 @@ from skerry_operator.kube.resources import Resource
 
 _CONNECT_SECONDS = 5.0
 _READ_SECONDS = 30.0
+# For a whole answer, whose every part comes within the time of a read.
+_ANSWER_SECONDS = 120.0
 _PAGE = 500
 _MAX_LINE_BYTES = 4 << 20
+# An API server takes objects of 3 MiB at most, and few are as large.
+_MAX_OBJECT_BYTES = 8 << 20
+_MAX_PAGE_BYTES = 256 << 20
+_CHUNK = 1 << 16
 
 
 class RestKube:
@@ -45,7 +52,7 @@ class RestKube:
         items: list[JsonObject] = []
         query = {"limit": str(_PAGE)} | ({"labelSelector": label_selector} if label_selector else {})
         while True:
-            page = self._call("GET", resource.path(namespace), query)
+            page = self._call("GET", resource.path(namespace), query, most=_MAX_PAGE_BYTES)
             # Items of a list come without their type; callers get whole objects.
             kind = {"apiVersion": resource.api_version, "kind": resource.kind}
             items += [{**kind, **item} for item in page.get("items") or ()]
@@ -112,12 +119,10 @@ class RestKube:
         query: dict[str, str] | None = None,
         body: JsonObject | None = None,
         content_type: str = "application/json",
+        most: int = _MAX_OBJECT_BYTES,
     ) -> JsonObject:
         with self._open(method, path, query or {}, body, content_type) as response:
-            try:
-                data = response.read()
-            except urllib3.exceptions.HTTPError as error:
-                raise UnavailableError("ApiUnavailable", f"{method} {path}: {error}") from error
+            data = _read(response, most, f"{method} {path}")
         return _parse(data, f"{method} {path}")
 
     def _open(
@@ -149,6 +154,23 @@ class RestKube:
                 document = _status_document(response)
             raise of_status(response.status, document, f"{method} {path}")
         return response
+
+
+def _read(response: urllib3.HTTPResponse, most: int, request: str) -> bytes:
+    """A whole answer, of at most so many bytes, in bounded time."""
+    pieces: list[bytes] = []
+    left, deadline = most, time.monotonic() + _ANSWER_SECONDS
+    try:
+        while piece := response.read1(_CHUNK):
+            pieces.append(piece)
+            left -= len(piece)
+            if left < 0:
+                raise UnavailableError("NotAnApiServer", f"{request}: an answer of more than {most} bytes")
+            if time.monotonic() > deadline:
+                raise UnavailableError("ApiUnavailable", f"{request}: the answer was not whole in time")
+    except urllib3.exceptions.HTTPError as error:
+        raise UnavailableError("ApiUnavailable", f"{request}: {error}") from error
+    return b"".join(pieces)
 
 
 def _lines(response: urllib3.HTTPResponse, request: str) -> Iterator[bytes]:
