@@ -1,6 +1,6 @@
 """Asking the runtime pods what they serve and what they have seen, on their port 8081; the only module that does."""
 
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
 import urllib3
@@ -13,6 +13,8 @@ from skerry_core.evidence.wire import ModelEvidence, NodeEvidence
 from skerry_operator.site.names import EVIDENCE_PORT
 
 _SECONDS = urllib3.Timeout(connect=1.0, read=2.0)
+# For both pages of a pod. A pod that sends now and then a byte keeps to the time-outs above for ever.
+_EACH_SECONDS = 6.0
 _MAX_BYTES = 4 << 20
 _AT_ONCE = 4
 
@@ -32,19 +34,29 @@ class Scrape:
 
 
 class Scraper:
-    """Asks all pods, a few at once, each for three seconds at most."""
+    """Asks all pods, a few at once, in bounded time whatever they answer."""
 
     def __init__(self, port: int = EVIDENCE_PORT) -> None:
         self._port = port
         # Fresh connections: a pod's address may belong to another pod the next time.
         self._http = urllib3.PoolManager(num_pools=_AT_ONCE, retries=False, headers={"Connection": "close"})
         self._workers = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="scrape")
+        self._asking: dict[str, Future[Scrape | None]] = {}
 
     def scrape_all(self, addresses: frozenset[str]) -> dict[str, Scrape]:
-        """Ask every address; those that gave no usable answer are left out."""
-        ordered = sorted(addresses)
-        found = zip(ordered, self._workers.map(self._try, ordered), strict=True)
-        return {address: scrape for address, scrape in found if scrape is not None}
+        """Ask every address; those that gave no usable answer in time are left out.
+
+        One that hasn't ended an earlier answer isn't asked again before, so that it holds one worker at most.
+        """
+        asked = {
+            address: self._workers.submit(self._try, address) for address in sorted(addresses - self._asking.keys())
+        }
+        done, late = wait(asked.values(), _EACH_SECONDS * -(-len(addresses) // _AT_ONCE))
+        for future in late:
+            future.cancel()
+        self._asking = {address: each for address, each in (self._asking | asked).items() if not each.done()}
+        answers = ((address, future.result()) for address, future in asked.items() if future in done)
+        return {address: answer for address, answer in answers if answer is not None}
 
     def scrape(self, address: str) -> Scrape:
         """Ask one pod; RetryError `NodeNotScraped` if it doesn't answer, or not in our terms."""

@@ -1,5 +1,6 @@
 """Over real loopback HTTP."""
 
+import contextlib
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -7,6 +8,7 @@ import pytest
 
 from skerry_core.errors import RetryError
 from skerry_core.evidence.wire import NodeEvidence
+from skerry_operator.site import scrape
 from skerry_operator.site.scrape import RuntimeStatus, Scraper
 from tests.unit.site.nodes import evidence, report
 
@@ -67,3 +69,34 @@ def test_anything_else_is_no_answer(pod, page, content):
 @pytest.mark.slow
 def test_pods_that_do_not_answer_are_left_out(pod):
     assert set(Scraper(pod.server_port).scrape_all(frozenset({"127.0.0.1", "127.0.0.2"}))) == {"127.0.0.1"}
+
+
+@pytest.mark.slow
+def test_a_pod_that_answers_byte_by_byte_holds_up_neither_the_others_nor_the_next_round(pod, monkeypatch):
+    monkeypatch.setattr(scrape, "_EACH_SECONDS", 2.0)
+    asked, over = [], threading.Event()
+
+    class Dribble(BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.append(self.path)
+            with contextlib.suppress(OSError):
+                self.wfile.write(b"HTTP/1.0 200 OK\r\nX: ")
+                while not over.wait(0.05):
+                    self.wfile.write(b"x")
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.2", pod.server_port), Dribble)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        scraper = Scraper(pod.server_port)
+        for _ in range(2):
+            assert set(scraper.scrape_all(frozenset({"127.0.0.1", "127.0.0.2"}))) == {"127.0.0.1"}
+        assert asked == ["/status"]
+    finally:
+        over.set()
+        server.shutdown()
+        thread.join()
+        server.server_close()
