@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Iterable
 from datetime import datetime
+from time import monotonic
 
 import structlog
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -117,14 +118,17 @@ class HubProcess:
 
     def run(self, stop: threading.Event) -> None:
         """Start the workers, and patrol: list everything anew now and then, since watches lose events."""
-        started = False
+        started, due = False, monotonic()
         while not stop.is_set():
             delay = _RETRY_SECONDS
             try:
-                self.list_all()
+                if monotonic() >= due:
+                    self.list_all()
+                    due = monotonic() + _PATROL_SECONDS
                 if not started:
                     self.queue.start(_WORKERS)
                     started = True
+                # Tried again alone: a store that is away is no reason to look at everything every few seconds.
                 recall(self.hub)
                 delay = _PATROL_SECONDS
             except SkerryError as error:

@@ -11,8 +11,10 @@ from skerry_api.v1alpha1.syncpolicy import SyncPolicy
 from skerry_core.errors import WaitError
 from skerry_core.trust.policy import PolicyDocument
 from skerry_operator.hub import handlers
+from skerry_operator.hub import process as process_module
 from skerry_operator.hub.config import HubConfig
 from skerry_operator.hub.hub import ActivePolicy
+from skerry_operator.hub.inventory import WATCHED
 from skerry_operator.hub.process import HubProcess
 from skerry_operator.kube.memory import MemoryKube
 from skerry_operator.kube.resources import EDGE_SITES, SITE_CLASSES, SYNC_POLICIES
@@ -80,6 +82,27 @@ def test_the_patrol_survives_any_failure_and_starts_the_workers_then(process, er
     wait_for("the workers end", lambda: not hub.queue.works, seconds=10)
     with pytest.raises(kopf.PermanentError):
         probe(hub)
+
+
+@pytest.mark.slow
+def test_a_store_that_is_away_has_the_hubs_objects_listed_once(process, monkeypatch):
+    """Every listing has everything looked at again: a fleet's worth of work every few seconds, and nothing is new."""
+    hub, stop, tries, lists = process(), Stop(), [], []
+
+    def recall(_hub):
+        tries.append("")
+        if len(tries) < 5:
+            raise WaitError("StoreUnavailable", "no route")
+
+    read = hub.hub.kube.list
+    monkeypatch.setattr(process_module, "recall", recall)
+    monkeypatch.setattr(hub.hub.kube, "list", lambda resource, *more: lists.append(resource) or read(resource, *more))
+    patrol = threading.Thread(target=hub.run, args=(stop,), daemon=True)
+    patrol.start()
+    wait_for("the store", lambda: len(tries) == 5, seconds=10)
+    stop.set()
+    patrol.join(10)
+    assert lists == list(WATCHED)
 
 
 def test_a_sync_policy_that_goes_leaves_its_sites_to_the_next_one(process):
