@@ -14,6 +14,8 @@ import pyarrow as pa
 
 MAX_COLUMNS = 1000
 _MAX_NAME = 120
+# Of a path: more than its name takes, as what doesn't fit a name is one `_` however long.
+_MAX_READ = 4096
 _UNFIT = re.compile(r"\W+")
 
 
@@ -103,5 +105,7 @@ def stream_schema(columns: Iterable[TableColumn]) -> pa.Schema:
 
 def column_name(path: tuple[str, ...]) -> str:
     """The column of a body's member. Delta and SQL take names as equal that differ in case: so do we."""
-    name = _UNFIT.sub("_", "_".join(path)).lower()[:_MAX_NAME] or "_"
+    # Cut first: a site may send a name of megabytes, with a thousand members below it.
+    told = "_".join(part[:_MAX_READ] for part in path)[:_MAX_READ]
+    name = _UNFIT.sub("_", told).lower()[:_MAX_NAME] or "_"
     return f"body_{name}" if name in _RESERVED else name
