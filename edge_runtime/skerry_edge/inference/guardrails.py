@@ -36,9 +36,11 @@ def non_finite(outputs: Tensors) -> str | None:
 def broken(outputs: Tensors, champion: Tensors | None, manifest: Manifest, limits: GuardrailLimits) -> str:
     """The guardrail that a challenger's outputs break, or "".
 
-    `champion` is the other answer to the same request, if there is one: shapes have to be equal. The range is that of
-    all floating-point outputs.
+    `champion` is the other answer to the same request, if there is one: names and shapes have to be equal. The range is
+    that of all floating-point outputs.
     """
+    if champion is not None and outputs.keys() != champion.keys():
+        return SHAPE
     for spec in manifest.outputs:
         values = outputs[spec.name]
         if values.dtype != DTYPES[spec.datatype] or (

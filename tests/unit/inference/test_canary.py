@@ -94,6 +94,27 @@ def test_a_guardrail_gives_the_request_to_the_champion_and_then_ends_the_canary(
     assert summed(canary).errors == summed(canary).trips == 3
 
 
+@pytest.mark.parametrize(
+    ("decided", "named"), [("scores", ("scores", "extra")), ("extra", ("extra",))], ids=["more", "others"]
+)
+def test_outputs_that_the_champion_does_not_have_cost_no_answer(decided, named):
+    """Two releases that came while nothing served were not held against each other when they were loaded."""
+    outputs = tuple(manifest().outputs[0].model_copy(update={"name": name}) for name in named)
+    decision = manifest().decision.model_copy(update={"output": decided})
+    session = FakeSession(SCORES)
+    session.run = lambda _: dict.fromkeys(named, SCORES)
+    tripped = []
+    canary = Canary(
+        Resident(release(0), manifest(), SIGNER, FakeSession(SCORES)),
+        Resident(release(1), manifest("1.1.0", outputs=outputs, decision=decision), SIGNER, session),
+        LIMITS,
+        now=lambda: datetime(2026, 1, 1, tzinfo=UTC),
+        tripped=tripped.append,
+    )
+    answer = canary.answer(INPUT)
+    assert (answer.variant, answer.pair.error) == (FALLBACK, guardrails.SHAPE)
+
+
 def test_what_the_champion_cannot_answer_either_is_not_held_against_the_challenger():
     for champion in (FAILED, NAN):
         for challenger in (FAILED, NAN):
