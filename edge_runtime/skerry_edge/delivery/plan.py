@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from skerry_core import backoff
 from skerry_edge.delivery import gc
 from skerry_edge.delivery.gc import Blob, Keep
 
@@ -125,7 +126,8 @@ def plan(wanted: Iterable[Wanted], disk: Disk, keep: Keep, attempts: Mapping[str
         reason, message = DOWNLOADING, ""
         if failed is not None:
             reason, message = failed.reason, failed.message
-        if failed is not None and failed.retry_at > now:
+        # No pause is longer than that: one that seems so was set by a clock that has gone back since.
+        if failed is not None and timedelta() < failed.retry_at - now <= backoff.LONGEST:
             wakes.append(failed.retry_at)
         elif not fetching:
             victims = gc.make_room(left, keep, needed - room)

@@ -67,6 +67,11 @@ def test_waking_is_for_the_earliest_retry():
     assert plan([want(2), want(1)], disk(), NOTHING, attempts, NOW).wake_at == NOW + timedelta(seconds=1)
 
 
+def test_a_clock_set_back_by_years_holds_up_no_retry():
+    made = plan([want(1)], disk(), NOTHING, {name(1): failed("StoreUnavailable", timedelta(days=1500))}, NOW)
+    assert made.commands == (Fetch(want(1)),)
+
+
 def test_a_retry_still_tells_why_it_is_one():
     made = plan([want(1)], disk(), NOTHING, {name(1): failed("StoreUnavailable", timedelta())}, NOW)
     assert made.commands == (Fetch(want(1)),)
