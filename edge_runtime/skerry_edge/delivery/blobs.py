@@ -1,5 +1,6 @@
 """The blob folder on the node's disk: whole blobs by digest, and unfinished downloads beside them."""
 
+import errno
 import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -9,6 +10,9 @@ from skerry_core import digest as digests
 from skerry_core.durable import fsync_directory, remove_file
 from skerry_edge.delivery.gc import Blob
 from skerry_edge.delivery.plan import Disk
+
+# A sector that can't be read; a file system's own checksum that doesn't fit.
+_SICK = frozenset({errno.EIO, errno.EBADMSG, errno.EUCLEAN})
 
 
 class BlobFolder:
@@ -58,11 +62,18 @@ class BlobFolder:
         return True
 
     def discard_damaged(self) -> tuple[str, ...]:
-        """Read every whole blob and delete those whose bytes have changed; their digests."""
-        damaged = tuple(digest for digest, _ in _files(self._whole) if digests.of_file(self.path(digest)) != digest)
+        """Read every whole blob and delete those whose bytes have changed, or don't come back; their digests."""
+        damaged = tuple(digest for digest, _ in _files(self._whole) if self._is_damaged(digest))
         for digest in damaged:
             self.delete(digest)
         return damaged
+
+    def _is_damaged(self, digest: str) -> bool:
+        try:
+            return digests.of_file(self.path(digest)) != digest
+        except OSError as error:
+            # Other errors tell of the node, not of this blob, and one blob keeps none from being looked at.
+            return error.errno in _SICK
 
     def delete(self, digest: str) -> None:
         """Delete a whole blob, if it is there."""

@@ -1,3 +1,5 @@
+import errno
+
 import pytest
 
 from skerry_core import digest
@@ -47,3 +49,27 @@ def test_deleting_what_is_gone_is_no_error(blobs):
 def test_only_digests_name_files(blobs, name):
     with pytest.raises(ValueError, match="digest"):
         blobs.path(name)
+
+
+@pytest.mark.parametrize(
+    ("code", "goes"),
+    [(errno.EIO, True), (errno.EBADMSG, True), (errno.EMFILE, False)],
+    ids=["EIO", "EBADMSG", "EMFILE"],
+)
+def test_a_blob_that_the_disk_does_not_give_back_is_damaged_and_keeps_none_from_being_looked_at(
+    blobs, monkeypatch, code, goes
+):
+    torn = digest.of_bytes(b"torn")
+    blobs.partial(DIGEST).write_bytes(DATA)
+    assert blobs.admit(DIGEST)
+    blobs.path(torn).write_bytes(b"t")
+    read = digest.of_file
+
+    def sick(path):
+        if path == blobs.path(DIGEST):
+            raise OSError(code, "sick")
+        return read(path)
+
+    monkeypatch.setattr(digest, "of_file", sick)
+    assert set(blobs.discard_damaged()) == ({torn, DIGEST} if goes else {torn})
+    assert blobs.path(DIGEST).exists() is not goes
