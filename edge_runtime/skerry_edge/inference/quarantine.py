@@ -35,7 +35,11 @@ class QuarantineFile:
         return self._models.get(str(key), ())
 
     def add(self, key: ModelKey, entry: BadRelease) -> None:
-        """Add a digest, durably. Raises OSError; the entry then counts in memory, and the next `add` writes it too."""
-        self._models[str(key)] = (*self.of(key), entry)
+        """Add a digest, durably. Raises OSError; the entry then counts in memory, and the next `add` writes it too.
+
+        The same entry may be added again, as a write that failed is: it stays one.
+        """
+        if entry not in self.of(key):
+            self._models[str(key)] = (*self.of(key), entry)
         self._path.parent.mkdir(parents=True, exist_ok=True)
         write_file(self._path, _File(models=self._models).model_dump_json(by_alias=True, exclude_none=True).encode())

@@ -80,6 +80,18 @@ def test_quarantine_outlives_the_process(tmp_path):
     assert QuarantineFile(path).of(ModelKey("team", "gait")) == ()
 
 
+def test_an_entry_that_a_sick_disk_refuses_again_and_again_is_one_entry(tmp_path):
+    quarantine = QuarantineFile(tmp_path / "state" / "quarantine.json")
+    (tmp_path / "state").write_text("no folder")
+    for _ in range(3):
+        with pytest.raises(OSError, match="exists"):
+            quarantine.add(KEY, bad(1))
+    assert quarantine.of(KEY) == (bad(1),)
+    (tmp_path / "state").unlink()
+    quarantine.add(KEY, bad(1))
+    assert QuarantineFile(tmp_path / "state" / "quarantine.json").of(KEY) == (bad(1),)
+
+
 def test_an_unreadable_quarantine_is_not_taken_for_an_empty_one(tmp_path):
     path = tmp_path / "quarantine.json"
     path.write_text("{torn")
