@@ -15,6 +15,7 @@ from skerry_core.errors import SkerryError, WaitError
 from skerry_core.evidence.window import Labelled
 from skerry_core.trust.errors import TrustError
 from skerry_core.trust.identity import check
+from skerry_core.trust.policy import PolicyDocument
 from skerry_core.verdict.port import Judge, Outcome
 from skerry_edge.inference.activation import machine
 from skerry_edge.inference.activation import messages as m
@@ -222,21 +223,27 @@ class Activator:
         denied = set()
         for key, residents in self._residents.items():
             for digest, resident in residents.items():
-                try:
-                    check(
-                        policy,
-                        namespace=key.namespace,
-                        model=key.name,
-                        version=resident.release.version,
-                        digest=digest,
-                        signer=resident.signer,
-                    )
-                except TrustError as error:
+                refusal = self._refusal(policy, key, resident)
+                if refusal is not None:
                     _log.warning(
-                        "policy revokes a resident release", model=str(key), digest=digest, reason=error.reason
+                        "policy revokes a resident release", model=str(key), digest=digest, reason=refusal.reason
                     )
                     denied.add(digest)
         self._denied = frozenset(denied)
+
+    def _refusal(self, policy: PolicyDocument, key: ModelKey, resident: Resident) -> TrustError | None:
+        try:
+            check(
+                policy,
+                namespace=key.namespace,
+                model=key.name,
+                version=resident.release.version,
+                digest=resident.release.digest,
+                signer=resident.signer,
+            )
+        except TrustError as error:
+            return error
+        return None
 
     def _judge_canaries(self) -> None:
         for key, state in tuple(self.states.items()):
@@ -322,7 +329,7 @@ class Activator:
                     key, m.LoadFailed(release.digest, LoadFailure(ModelPhase.STALLED, "LoadError", str(error)[:1024]))
                 )
             else:
-                self._inbox.put(lambda: self._loaded(key, resident))
+                self._inbox.put(lambda: self._loaded(key, resident, policy))
 
         self._loading.submit(work)
 
@@ -334,10 +341,18 @@ class Activator:
             return LoadFailure(ModelPhase.DOWNLOADING, "Downloading", "the trust policy isn't here yet", missing=digest)
         return failure_of(refusal)
 
-    def _loaded(self, key: ModelKey, resident: Resident) -> None:
-        if key in self.states:
-            self._residents[key][resident.release.digest] = resident
-            self._step(key, m.Loaded(resident.release.digest))
+    def _loaded(self, key: ModelKey, resident: Resident, verified_by: PolicyDocument) -> None:
+        if key not in self.states:
+            return
+        digest, policy = resident.release.digest, self._authority.policy
+        refusal = self._refusal(policy, key, resident) if policy is not None and policy is not verified_by else None
+        if refusal is not None:
+            # A newer policy came during the load, and was held against what was resident then.
+            _log.warning("policy revokes a release just loaded", model=str(key), digest=digest, reason=refusal.reason)
+            self._step(key, m.LoadFailed(digest, failure_of(refusal)))
+            return
+        self._residents[key][digest] = resident
+        self._step(key, m.Loaded(digest))
 
     def _start_canary(self, key: ModelKey, challenger: ReleaseRef) -> None:
         state, residents = self.states[key], self._residents[key]
