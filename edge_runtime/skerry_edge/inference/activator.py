@@ -21,7 +21,7 @@ from skerry_edge.inference.activation import machine
 from skerry_edge.inference.activation import messages as m
 from skerry_edge.inference.activation.state import Activation, BadRelease, Kept, LoadFailure, ModelKey
 from skerry_edge.inference.authority import Authority
-from skerry_edge.inference.canary import Canary
+from skerry_edge.inference.canary import Canary, Ended
 from skerry_edge.inference.durable_queue import DurableQueue
 from skerry_edge.inference.intent import IntentFile
 from skerry_edge.inference.kept import KeptFiles
@@ -86,7 +86,7 @@ class Activator:
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="activator", daemon=True)
         self.states: dict[ModelKey, Activation] = {}
-        self.canaries: dict[ModelKey, Canary] = {}
+        self.canaries: dict[ModelKey, Canary | Ended] = {}
         self.started = False
 
     # What the rest of the process may ask
@@ -156,6 +156,8 @@ class Activator:
             except queue.Empty:
                 continue
             self._guarded(work)
+            # Until the next one it would hold what it brought: a release that may be out by then.
+            del work
 
     def _guarded(self, work: Callable[[], None]) -> None:
         """Go on after a bug: a control thread that dies would leave the node unable to roll back."""
@@ -248,7 +250,7 @@ class Activator:
     def _judge_canaries(self) -> None:
         for key, state in tuple(self.states.items()):
             canary = self.canaries.get(key)
-            if state.canary is None or canary is None or not canary.running:
+            if state.canary is None or not isinstance(canary, Canary) or not canary.running:
                 continue
             verdict = self._judge(canary.evidence(), canary.limits, canary.expected, self._steady())
             if verdict.outcome is not Outcome.INCONCLUSIVE:
@@ -376,8 +378,9 @@ class Activator:
     def _end_canary(self, key: ModelKey) -> None:
         self._routes.split(key, None)
         canary = self.canaries.get(key)
-        if canary is not None:
+        if isinstance(canary, Canary):
             canary.stop()
+            self.canaries = {**self.canaries, key: canary.ended()}
 
     def _forget(self, key: ModelKey) -> None:
         self._routes.remove(key)

@@ -50,6 +50,20 @@ class Answer:
     other: Run | None = None
 
 
+@dataclass(frozen=True)
+class Ended:
+    """What is still told of a canary that has ended. It holds no model: their memory is the next challenger's."""
+
+    expected: ExpectedDisagreement | None
+    seen: Evidence
+    labelled: Callable[[str, str], Labelled]
+    running: bool = False
+
+    def evidence(self) -> Evidence:
+        """All evidence; labels still come."""
+        return replace(self.seen, labelled=self.labelled(self.seen.champion, self.seen.challenger))
+
+
 @dataclass
 class _Trial:
     """The challenger's run of one request; `began` and `counted` are perf_counter seconds, None before."""
@@ -130,6 +144,10 @@ class Canary:
         if self._stuck() is not None:
             # The challenger's one thread is in a run that nobody waits for. All others may finish.
             self.challenger.session.stop()
+
+    def ended(self) -> Ended:
+        """What to keep of it once it has been stopped."""
+        return Ended(self.expected, self.evidence(), self._labelled)
 
     def answer(self, inputs: Tensors, theirs: Tensors | None = None) -> Answer:
         """Run both; the challenger's answer unless a guardrail trips or its one thread didn't come to the request.

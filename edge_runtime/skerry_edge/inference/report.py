@@ -14,7 +14,7 @@ from skerry_edge.events.settings import LogStatus
 from skerry_edge.inference.activation.phase import standing
 from skerry_edge.inference.activation.state import Activation, ModelKey
 from skerry_edge.inference.activator import Activator
-from skerry_edge.inference.canary import Canary
+from skerry_edge.inference.canary import Canary, Ended
 from skerry_edge.inference.prediction import Predictor
 from skerry_edge.inference.store_folder import StoreFolder
 
@@ -79,7 +79,7 @@ class Reporter:
             )
         return json.dumps(NodeEvidence(site=self._site, node=self._node, models=tuple(models)).to_wire()).encode()
 
-    def _model(self, state: Activation, canary: Canary | None, downloads: Mapping[str, str]) -> ModelReport:
+    def _model(self, state: Activation, canary: Canary | Ended | None, downloads: Mapping[str, str]) -> ModelReport:
         stands = standing(state, downloads)
         assigned, serving = state.assigned, state.serving
         return ModelReport(
@@ -118,7 +118,7 @@ def _log(status: LogStatus) -> dict[str, Any]:
     }
 
 
-def _summary(canary: Canary) -> EvidenceSummary:
+def _summary(canary: Canary | Ended) -> EvidenceSummary:
     expected = canary.expected
     summed = total(canary.evidence())
     rate = expected.rate if expected is not None else None

@@ -55,3 +55,5 @@ class Workers:
                         future.set_result(result)
             finally:
                 self._slots.release()
+                # An idle thread would go on holding what it last worked with: a whole model, of a canary that ended.
+                del item, future, work

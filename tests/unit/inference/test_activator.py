@@ -1,5 +1,6 @@
 """The activator's thread against a store, an authority and a loader whose answers and times are given."""
 
+import gc
 import threading
 import time
 import weakref
@@ -152,3 +153,17 @@ def test_a_release_that_is_revoked_while_it_loads_never_runs(tmp_path):
         wait(lambda: R1.digest in world.state.failures or R1.digest in world.state.resident)
         assert world.state.failures[R1.digest].reason == "DigestDenied"
         assert world.state.canary is None
+
+
+@pytest.mark.slow
+def test_memory_of_a_release_that_was_put_aside_is_given_back(tmp_path):
+    with running(tmp_path) as world:
+        world.assign(assignment(R0))
+        wait(lambda: world.serves(R0))
+        world.assign(assignment(R1, R0))
+        wait(lambda: world.state.canary == R1)
+        world.verdict = Verdict(Outcome.FAIL, "disagreement", 0.4, 0.1, "decides otherwise")
+        wait(lambda: bool(world.state.bad))
+        wait(lambda: gc.collect() >= 0 and world.sessions[R1.digest]() is None)
+        told = world.activator.canaries[KEY]
+        assert (told.running, told.evidence().challenger) == (False, R1.digest)
