@@ -10,7 +10,7 @@ import structlog
 
 from skerry_api.v1alpha1.modelrelease import FailedMetric
 from skerry_api.v1alpha1.siteassignment import ModelPhase, Serial
-from skerry_core.assignment.document import ReleaseRef
+from skerry_core.assignment.document import AssignmentDocument, ReleaseRef
 from skerry_core.errors import SkerryError, WaitError
 from skerry_core.evidence.window import Labelled
 from skerry_core.trust.errors import TrustError
@@ -203,19 +203,29 @@ class Activator:
             _log.warning("restrictions not taken up", reason=error.reason, message=str(error))
         document = self._authority.document
         if document is not None:
-            for model in document.models:
-                key = ModelKey(model.namespace, model.name)
-                if key not in self.states:
-                    self._add(Kept(namespace=model.namespace, model=model.name, served_name=model.served_name))
-                self._routes.name(key, model.served_name)
-                barred = frozenset(model.quarantined) | self._restrictions.get(str(key), frozenset()) | self._denied
-                self._step(key, m.Assigned(model, barred))
-            named = {ModelKey(model.namespace, model.name) for model in document.models}
-            for key in tuple(self.states):
-                if key.name in document.removals and key not in named:
-                    self._step(key, m.Removed())
+            self._take(document)
         for key in tuple(self.states):
             self._step(key, m.InputsChanged(told_anew=told_anew))
+
+    def _take(self, document: AssignmentDocument) -> None:
+        """Tell each model what the assignment says of it, and what may not run."""
+        for model in document.models:
+            key = ModelKey(model.namespace, model.name)
+            if key not in self.states:
+                self._add(Kept(namespace=model.namespace, model=model.name, served_name=model.served_name))
+            self._routes.name(key, model.served_name)
+            self._step(key, m.Assigned(model, self._barred(key) | frozenset(model.quarantined)))
+        named = {ModelKey(model.namespace, model.name) for model in document.models}
+        for key in tuple(self.states):
+            if key.name in document.removals and key not in named:
+                self._step(key, m.Removed())
+            elif key not in named:
+                # It serves on, but what was revoked or barred since may not.
+                self._step(key, m.Barred(self._barred(key)))
+
+    def _barred(self, key: ModelKey) -> frozenset[str]:
+        """What the site or the trust policy bars."""
+        return self._restrictions.get(str(key), frozenset()) | self._denied
 
     def _recheck_residents(self) -> None:
         """Hold a new policy against what is in memory: a release that it revokes may not run on."""

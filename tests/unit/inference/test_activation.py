@@ -269,6 +269,10 @@ class Life(RuleBasedStateMachine):
     def assign(self, wanted, approved, barred):
         self.feed(m.Assigned(assignment(wanted, approved), barred=frozenset(barred)))
 
+    @rule(barred=st.sets(releases.map(lambda r: r.digest), max_size=2))
+    def bar(self, barred):
+        self.feed(m.Barred(frozenset(barred)))
+
     @precondition(lambda self: self.state.loading is not None)
     @rule(outcome=st.sampled_from(["loaded", "loaded", "refused", "missing"]))
     def finish_load(self, outcome):

@@ -167,3 +167,22 @@ def test_memory_of_a_release_that_was_put_aside_is_given_back(tmp_path):
         wait(lambda: gc.collect() >= 0 and world.sessions[R1.digest]() is None)
         told = world.activator.canaries[KEY]
         assert (told.running, told.evidence().challenger) == (False, R1.digest)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("by", ["policy", "site"])
+def test_a_champion_that_no_assignment_names_any_more_gives_way_when_it_may_not_run(tmp_path, by):
+    with running(tmp_path) as world:
+        world.assign(assignment(R0))
+        wait(lambda: world.serves(R0))
+        world.assign(assignment(R1, R0))
+        wait(lambda: world.state.canary == R1)
+        world.verdict = Verdict(Outcome.PASS)
+        wait(lambda: world.serves(R1))
+        world.assign()
+        if by == "policy":
+            world.put_policy(policy(R1.digest, serial=2))
+        else:
+            world.barred = frozenset({R1.digest})
+            world.changed()
+        wait(lambda: world.serves(R0))

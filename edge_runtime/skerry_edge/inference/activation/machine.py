@@ -24,6 +24,7 @@ from skerry_core.assignment.document import ReleaseRef
 from skerry_core.verdict.port import Outcome
 from skerry_edge.inference.activation.messages import (
     Assigned,
+    Barred,
     ClearIntent,
     Command,
     CrashFound,
@@ -69,6 +70,9 @@ def _apply(state: Activation, event: Event, at: datetime) -> Activation:  # noqa
         case Assigned():
             kept = state.kept.model_copy(update={"served_name": event.model.served_name})
             return replace(state, kept=kept, assigned=event.model, barred=event.barred)
+        case Barred():
+            told = state.assigned.quarantined if state.assigned is not None else ()
+            return replace(state, barred=event.digests.union(told))
         case Loaded():
             return _loaded(state, event.digest)
         case LoadFailed():

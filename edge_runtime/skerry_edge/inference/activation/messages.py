@@ -25,6 +25,13 @@ class Assigned:
 
 
 @dataclass(frozen=True)
+class Barred:
+    """No assignment names the model any more; `digests` may not run for other reasons than an assignment's word."""
+
+    digests: frozenset[str]
+
+
+@dataclass(frozen=True)
 class Loaded:
     """The verified bytes of a release are a warm session now."""
 
@@ -77,7 +84,16 @@ class Removed:
 
 
 Event = (
-    Started | Assigned | Loaded | LoadFailed | InputsChanged | VerdictReached | GuardrailsTripped | CrashFound | Removed
+    Started
+    | Assigned
+    | Barred
+    | Loaded
+    | LoadFailed
+    | InputsChanged
+    | VerdictReached
+    | GuardrailsTripped
+    | CrashFound
+    | Removed
 )
 
 
