@@ -13,8 +13,6 @@ from skerry_api.v1alpha1.siteassignment import ModelPhase, Serial
 from skerry_core.assignment.document import AssignmentDocument, ReleaseRef
 from skerry_core.errors import SkerryError, WaitError
 from skerry_core.evidence.window import Labelled
-from skerry_core.trust.errors import TrustError
-from skerry_core.trust.identity import check
 from skerry_core.trust.policy import PolicyDocument
 from skerry_core.verdict.port import Judge, Outcome
 from skerry_edge.inference.activation import machine
@@ -235,27 +233,13 @@ class Activator:
         denied = set()
         for key, residents in self._residents.items():
             for digest, resident in residents.items():
-                refusal = self._refusal(policy, key, resident)
+                refusal = resident.refused_by(policy, key)
                 if refusal is not None:
                     _log.warning(
                         "policy revokes a resident release", model=str(key), digest=digest, reason=refusal.reason
                     )
                     denied.add(digest)
         self._denied = frozenset(denied)
-
-    def _refusal(self, policy: PolicyDocument, key: ModelKey, resident: Resident) -> TrustError | None:
-        try:
-            check(
-                policy,
-                namespace=key.namespace,
-                model=key.name,
-                version=resident.release.version,
-                digest=resident.release.digest,
-                signer=resident.signer,
-            )
-        except TrustError as error:
-            return error
-        return None
 
     def _judge_canaries(self) -> None:
         for key, state in tuple(self.states.items()):
@@ -357,7 +341,7 @@ class Activator:
         if key not in self.states:
             return
         digest, policy = resident.release.digest, self._authority.policy
-        refusal = self._refusal(policy, key, resident) if policy is not None and policy is not verified_by else None
+        refusal = resident.refused_by(policy, key) if policy is not None and policy is not verified_by else None
         if refusal is not None:
             # A newer policy came during the load, and was held against what was resident then.
             _log.warning("policy revokes a release just loaded", model=str(key), digest=digest, reason=refusal.reason)

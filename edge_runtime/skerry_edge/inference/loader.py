@@ -7,6 +7,8 @@ from skerry_api.v1alpha1.siteassignment import ModelPhase
 from skerry_core.assignment.document import ReleaseRef
 from skerry_core.bundle.manifest import MAX_MANIFEST_BYTES, MAX_SIGNATURE_BYTES, Manifest, TensorSpec
 from skerry_core.errors import SkerryError, UserMustActError, WaitError
+from skerry_core.trust.errors import TrustError
+from skerry_core.trust.identity import check
 from skerry_core.trust.policy import PolicyDocument, SignerIdentity
 from skerry_core.trust.verifier import ReleaseVerifier
 from skerry_edge.features.materializer import Standing
@@ -29,6 +31,21 @@ class Resident:
     manifest: Manifest
     signer: SignerIdentity
     session: Session
+
+    def refused_by(self, policy: PolicyDocument, key: ModelKey) -> TrustError | None:
+        """Why a newer policy refuses what an older one let load; None if it doesn't."""
+        try:
+            check(
+                policy,
+                namespace=key.namespace,
+                model=key.name,
+                version=self.release.version,
+                digest=self.release.digest,
+                signer=self.signer,
+            )
+        except TrustError as error:
+            return error
+        return None
 
 
 class Loader:
