@@ -6,7 +6,7 @@ from pathlib import Path
 
 from skerry_core import digest as digests
 from skerry_core.bundle.manifest import BlobRef
-from skerry_core.store.errors import DigestMismatchError
+from skerry_core.store.errors import DigestMismatchError, ObjectMissingError
 from skerry_core.store.port import ByteStream, Store, read_object
 
 _PREFIX = "blobs/sha256/"
@@ -24,19 +24,19 @@ def has_blob(store: Store, blob: BlobRef) -> bool:
 
 
 def put_bytes(store: Store, data: bytes) -> BlobRef:
-    """Store bytes under their digest, unless they are there."""
+    """Store bytes under their digest, unless they are there, undamaged."""
     blob = BlobRef(digest=digests.of_bytes(data), size=len(data))
-    if not has_blob(store, blob):
+    if not _holds(store, blob):
         store.put(blob_key(blob.digest), data)
     return blob
 
 
 def put_file(store: Store, path: Path, blob: BlobRef) -> bool:
-    """Store a file whose digest is known, unless it is there; False if it was.
+    """Store a file whose digest is known, unless it is there, undamaged; False if it was.
 
     The bytes are digested as they leave: a file that changed meanwhile is taken back and DigestMismatchError raised.
     """
-    if has_blob(store, blob):
+    if _holds(store, blob):
         return False
     key = blob_key(blob.digest)
     with path.open("rb") as file:
@@ -45,6 +45,18 @@ def put_file(store: Store, path: Path, blob: BlobRef) -> bool:
     if reader.digest != blob.digest:
         store.delete(key)
         raise DigestMismatchError(f"{path} has digest {reader.digest}, not {blob.digest}: package it again")
+    return True
+
+
+def _holds(store: Store, blob: BlobRef) -> bool:
+    """Whether the blob is there, byte for byte: people are told to push again what was found damaged."""
+    if not has_blob(store, blob):
+        return False
+    try:
+        for _ in get_blob(store, blob.digest):
+            pass
+    except (DigestMismatchError, ObjectMissingError):
+        return False
     return True
 
 

@@ -103,6 +103,18 @@ def test_a_broken_reference_is_mended_by_pushing_again(store, signed):
     assert isinstance(read_reference(store, URI), BundleReference)
 
 
+@pytest.mark.parametrize("part", ["file", "manifest", "signature"])
+def test_a_damaged_part_of_the_right_size_is_mended_by_pushing_again(store, signed, part):
+    bundle = signed()
+    reference = push(store, bundle, URI)
+    named = {"file": bundle.manifest.files[0], "manifest": reference.manifest, "signature": reference.signature}
+    key = blob_key(named[part].digest)
+    whole = store.objects[key]
+    store.objects[key] = bytes([whole[0] ^ 1]) + whole[1:]
+    push(store, bundle, URI)
+    assert store.objects[key] == whole
+
+
 def test_a_bundle_goes_into_its_own_store(store, signed):
     with pytest.raises(StoreAddressInvalidError, match="does not lie in the store"):
         push(store, signed(), "s3://elsewhere/models/har/1.0.0")
