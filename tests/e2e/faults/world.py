@@ -28,6 +28,7 @@ from skerry_core.store.grant import StoreGrant
 from skerry_operator.cli.push import release_of
 from tests.cluster.lab import Cluster, Lab, LabCluster
 from tests.cluster.lab.images import ImageBuilder, product_images
+from tests.cluster.lab.layout import DEFAULT_CLUSTERS
 from tests.cluster.lab.waiting import wait_for
 from tests.e2e.faults.models import noted
 from tests.e2e.story.author import Author
@@ -255,7 +256,8 @@ def installed(lab: Lab) -> Iterator[World]:
 
 def _clusters(lab: Lab, say: Callable[[str], None]) -> dict[str, Path]:
     """Bring up fresh clusters; the images that go onto them, archives by tag."""
-    if any(_is_used(cluster) for cluster in lab.clusters.values()):
+    # Others may be left of a run that was killed.
+    if lab.clusters.keys() - set(DEFAULT_CLUSTERS) or any(_is_used(cluster) for cluster in lab.clusters.values()):
         lab.down(progress=say)
     lab.up(clusters=("hub", SITE), progress=say)
     return product_images(ImageBuilder(lab.layout.cache, say), ROOT)
