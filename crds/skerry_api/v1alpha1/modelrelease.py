@@ -11,12 +11,14 @@ from skerry_api.v1alpha1.fields import ApiModel, Digest, Measured, Message, Name
 
 _WHY = "a release is one signed version; create a new ModelRelease instead"
 MAX_FEATURE_SETS = 8
-# On the whole spec, as a rule on an optional field isn't checked when the field comes or goes.
-_SAME_FEATURES = Rule(
-    "has(self.featureSets) == has(oldSelf.featureSets)"
-    " && (!has(self.featureSets) || self.featureSets == oldSelf.featureSets)",
-    f"spec.featureSets can't be changed: {_WHY}",
-)
+
+
+def _same(field: str) -> Rule:
+    """On the whole spec, as a rule on an optional field isn't checked when the field comes or goes."""
+    return Rule(
+        f"has(self.{field}) == has(oldSelf.{field}) && (!has(self.{field}) || self.{field} == oldSelf.{field})",
+        f"spec.{field} can't be changed: {_WHY}",
+    )
 
 
 class ReleasePhase(StrEnum):
@@ -41,7 +43,7 @@ class FeatureSetVersion(ApiModel):
 
 
 class ModelReleaseSpec(ApiModel):
-    model_config = ConfigDict(json_schema_extra=rules(_SAME_FEATURES))
+    model_config = ConfigDict(json_schema_extra=rules(_same("featureSets"), _same("preprocessingVersion")))
 
     model: Annotated[Name, Field(json_schema_extra=immutable(f"spec.model can't be changed: {_WHY}"))]
     """Name of the Model, in this namespace, that this is a version of. Can't be changed."""
@@ -66,6 +68,8 @@ class ModelReleaseSpec(ApiModel):
         ),
     ] = ()
     """FeatureSets that the signed manifest names, each with the version the model was trained on. Can't be changed."""
+    preprocessing_version: SemVer | None = None
+    """Version of the code that makes the model's inputs; the signed manifest must say the same. Can't be changed."""
     model_format: Literal["onnx"] = "onnx"
     """Format of the model file: onnx."""
     paused: bool = False

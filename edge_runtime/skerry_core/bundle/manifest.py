@@ -75,7 +75,10 @@ class Runtime(ApiModel):
 
 
 class Manifest(ApiModel):
-    """Everything about one version that its signature vouches for."""
+    """Everything about one version that its signature vouches for.
+
+    `preprocessing_version` is that of the code that makes the inputs, if the author names one.
+    """
 
     model: Name
     version: SemVer
@@ -89,6 +92,7 @@ class Manifest(ApiModel):
     expected_disagreement: ExpectedDisagreement | None = None
     runtime: Runtime
     features: Annotated[tuple[FeatureInput, ...], Field(max_length=64)] = ()
+    preprocessing_version: SemVer | None = None
     drift_baseline: FileName | None = None
     training: Training | None = None
     notes: str = ""

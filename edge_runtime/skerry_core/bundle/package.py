@@ -64,6 +64,7 @@ def package_model(
     comparison: Comparison | None = None,
     features: Sequence[FeatureBinding] = (),
     validation: Arrays | None = None,
+    preprocessing_version: str | None = None,
     training: Training | None = None,
     notes: str = "",
 ) -> Packaged:
@@ -72,9 +73,9 @@ def package_model(
     `decision` says what counts as agreement of two models; left out, it is the argmax of the only output of scores.
     With `validation`, or the data of a `comparison`, drift-baseline.json is there too: what sites hold their traffic
     against.
-    `features` says which inputs nodes fill from feature sets, `training` what the model was trained on. Raises
-    UserMustActError `ModelUnsupported`, `ValidationDataInvalid`, `DecisionInvalid`, `FeaturesInvalid`,
-    `TrainingRowsDiffer` or `BundleMalformed`.
+    `features` says which inputs nodes fill from feature sets, `training` what the model was trained on, and
+    `preprocessing_version` (semantic) which code makes its inputs. Raises UserMustActError `ModelUnsupported`,
+    `ValidationDataInvalid`, `DecisionInvalid`, `FeaturesInvalid`, `TrainingRowsDiffer` or `BundleMalformed`.
     """
     data = model_file.read_bytes()
     inspection = inspect_model(data)
@@ -101,6 +102,7 @@ def package_model(
         expected_disagreement=_expected(comparison, measured),
         runtime=inspection.runtime,
         features=bound,
+        preprocessing_version=preprocessing_version,
         drift_baseline=BASELINE_FILE if sketches is not None else None,
         training=training,
         notes=notes,

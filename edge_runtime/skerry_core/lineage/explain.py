@@ -126,6 +126,7 @@ def explain(found: Found, kept: Mapping[str, Kept], by: str) -> Explanation:
         latency_seconds=record.latency,
         rows=record.rows,
         runtime=record.runtime,
+        preprocessing_version=record.preprocessing_version,
         model_created="" if found.manifest is None else rfc3339(micros_of(found.manifest.created_at)),
         training=None if found.manifest is None else _training(found.manifest),
         entity=record.entity,

@@ -113,6 +113,7 @@ class Explanation(Told, frozen=True):
     latency_seconds: float
     rows: int
     runtime: str = ""
+    preprocessing_version: str = ""
     model_created: str = ""
     training: TrainingTold | None = None
     entity: dict[str, str] = {}

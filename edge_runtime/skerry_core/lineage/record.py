@@ -96,7 +96,8 @@ class Prediction(msgspec.Struct, frozen=True, omit_defaults=True):
 
     `digest` is the release whose answer went out; `latency` is the time in seconds its model ran. `entity` is whom the
     request was about, by the names of the feature sets' entities, and `features` what was filled in for it; `given` are
-    inputs that the client gave instead. `runtime` names what ran it, with versions.
+    inputs that the client gave instead. `runtime` names what ran it, with versions, and `preprocessing_version` is
+    that of the release's manifest; it is missing where that has none.
 
     `decided` is what the answer says, row by row, as a label would: the index of the class, or the value. It is missing
     where no single number says it, and for batches of more than 64 rows.
@@ -119,6 +120,7 @@ class Prediction(msgspec.Struct, frozen=True, omit_defaults=True):
     features: tuple[FeatureLineage, ...] = ()
     given: tuple[str, ...] = ()
     runtime: str = ""
+    preprocessing_version: str = ""
     decided: tuple[float, ...] | None = None
     inputs: dict[str, TensorRecord] = {}
     outputs: dict[str, TensorRecord] = {}

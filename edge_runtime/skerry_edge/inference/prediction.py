@@ -148,6 +148,7 @@ class Predictor:
             features=filled.lineage,
             given=filled.given,
             runtime=_RUNTIME,
+            preprocessing_version=resident.manifest.preprocessing_version or "",
             decided=_decided(resident, answer.run),
         )
         body = self._encoder.encode(record)

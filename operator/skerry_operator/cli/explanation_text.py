@@ -33,6 +33,8 @@ def lines(told: Explanation) -> Iterator[str]:
         yield f"trained     in round {told.training.round}, {told.training.at}{rows}"
     if told.runtime:
         yield f"runtime     {told.runtime}"
+    if told.preprocessing_version:
+        yield f"prepared    by preprocessing {told.preprocessing_version}"
     if told.entity:
         yield f"about       {', '.join(f'{name} {part}' for name, part in told.entity.items())}"
     if told.given:

@@ -63,6 +63,13 @@ def package(
     clients_may_give: Annotated[
         list[str], typer.Option(metavar="INPUT", help="Let clients give this input instead of its features.")
     ] = [],  # noqa: B006
+    preprocessing_version: Annotated[
+        str,
+        typer.Option(
+            metavar="VERSION",
+            help="Semantic version of the code that makes the model's inputs; each prediction's record says it.",
+        ),
+    ] = "",
     training_round: Annotated[
         str,
         typer.Option(metavar="ID", help="The run of training that the model came of; give it to all models of one."),
@@ -103,6 +110,9 @@ def package(
         comparison=Comparison(read_bundle(baseline), data) if baseline and data is not None else None,
         validation=data,
         features=read_bindings(features, defaults_for, clients_may_give),
+        preprocessing_version=(
+            _checked(_SEMVER, preprocessing_version, "--preprocessing-version") if preprocessing_version else None
+        ),
         training=read_training(training_round, trained_at, training_rows, now),
         notes=notes,
     )
@@ -184,6 +194,8 @@ def _print(packaged: Packaged) -> None:
         table.add_row(
             "features", f"{bound.input} from {of.namespace}/{of.name} {of.version}: {', '.join(bound.features)}"
         )
+    if manifest.preprocessing_version is not None:
+        table.add_row("prepared", f"by preprocessing {manifest.preprocessing_version}")
     if manifest.training is not None:
         table.add_row("trained", f"in round {manifest.training.round.id}, {manifest.training.round.at:%Y-%m-%d %H:%M}")
         for data in manifest.training.data:

@@ -65,6 +65,9 @@ def release_of(bundle: BundleFolder, storage_uri: str, namespace: str) -> dict[s
     if namespace and home != {namespace}:
         raise typer.BadParameter(f"its feature sets are in {', '.join(sorted(home))}, so must its ModelRelease be")
     feature_sets = {"featureSets": [{"name": each.name, "version": each.version} for each in sets]} if sets else {}
+    preprocessing = (
+        {"preprocessingVersion": manifest.preprocessing_version} if manifest.preprocessing_version is not None else {}
+    )
     notes = {"notes": manifest.notes} if manifest.notes else {}
     return {
         "apiVersion": API_VERSION,
@@ -77,6 +80,7 @@ def release_of(bundle: BundleFolder, storage_uri: str, namespace: str) -> dict[s
             "storageUri": storage_uri,
             "digest": bundle.digest,
             **feature_sets,
+            **preprocessing,
             **notes,
         },
     }

@@ -11,7 +11,7 @@ from skerry_core.bundle.inspection import ModelUnsupportedError
 from skerry_core.bundle.manifest import Decision, DecisionKind, Manifest
 from skerry_core.bundle.package import Comparison, package_model
 from skerry_core.bundle.validation import ValidationDataError
-from skerry_core.canonical import canonical_json
+from skerry_core.canonical import canonical_json, parse_canonical
 from skerry_core.drift.baseline import read_baseline
 from skerry_core.errors import UserMustActError
 from skerry_core.store.errors import DigestMismatchError
@@ -157,6 +157,36 @@ def test_a_folder_without_a_manifest_is_no_bundle(tmp_path, content):
 def test_manifests_survive_their_own_canonical_form(packaged):
     manifest = packaged().manifest
     assert Manifest.model_validate_json(canonical_json(manifest)) == manifest
+
+
+def test_a_manifest_of_before_preprocessing_was_named_keeps_its_digest():
+    old = (
+        b'{"createdAt":"2026-01-01T00:00:00Z","decision":{"kind":"argmax","output":"scores","tolerance":0},'
+        b'"entrypoint":"model.onnx","features":[],"files":[{"digest":"sha256:' + b"f" * 64 + b'","path":"model.onnx",'
+        b'"size":1}],"inputs":[{"datatype":"FP32","name":"x","shape":[-1,4]}],"model":"har","modelFormat":"onnx",'
+        b'"notes":"","outputs":[{"datatype":"FP32","name":"scores","shape":[-1,3]}],"runtime":{"irVersion":8,'
+        b'"operators":["MatMul"],"opsets":{"":17}},"version":"1.0.0"}'
+    )
+    manifest = Manifest.model_validate(parse_canonical(old))
+    assert manifest.preprocessing_version is None
+    assert canonical_json(manifest) == old
+
+
+def test_the_preprocessing_is_signed_for(packaged):
+    bundle = packaged(preprocessing_version="2.1.0")
+    assert json.loads(bundle.manifest_bytes)["preprocessingVersion"] == "2.1.0"
+    assert read_bundle(bundle.folder).manifest.preprocessing_version == "2.1.0"
+    assert bundle.digest not in {packaged().digest, packaged(preprocessing_version="2.1.1").digest}
+
+
+@pytest.mark.parametrize("version", ["", "2", "2.1.0\n", "2.1.0-" + "x" * 60, 2])
+def test_a_version_of_preprocessing_is_semantic_and_short(packaged, version):
+    bundle = packaged()
+    wire = json.loads(bundle.manifest_bytes) | {"preprocessingVersion": version}
+    (bundle.folder / "manifest.json").write_text(json.dumps(wire))
+    with pytest.raises(UserMustActError, match="preprocessingVersion") as caught:
+        read_bundle(bundle.folder)
+    assert caught.value.reason == "BundleMalformed"
 
 
 def test_validation_data_becomes_the_baseline_of_drift(packaged):

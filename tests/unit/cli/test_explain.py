@@ -72,6 +72,11 @@ def test_what_the_release_was_trained_on():
     assert f"trained     in round w47, 2026-11-20T08:30:00.000000Z, on sha256:{'3' * 64}" in text
 
 
+def test_what_prepared_the_inputs():
+    assert "prepared    by preprocessing 2.1.0" in list(lines(told(preprocessing_version="2.1.0")))
+    assert not any(line.startswith("prepared") for line in lines(told()))
+
+
 def test_long_lists_are_cut():
     events = [event({"rms": 1.0}, ago(400) + number) for number in range(SHOWN_EVENTS + 9)]
     record, _ = recorded(events)

@@ -29,6 +29,16 @@ def test_prints_json(run, model_file, tmp_path):
     assert printed["manifest"]["model"] == "har"
 
 
+def test_names_the_preprocessing_in_the_manifest(run, model_file, tmp_path):
+    options = ("package", model_file, "-m", "har", "-v", "1.0.0", "-o", tmp_path / "out")
+    answer = run(*options, "--preprocessing-version", "2.1.0")
+    assert answer.exit_code == 0, answer.stderr
+    assert "by preprocessing 2.1.0" in answer.stdout
+    assert read_bundle(tmp_path / "out").manifest.preprocessing_version == "2.1.0"
+    assert "by preprocessing" not in run(*options).stdout
+    assert read_bundle(tmp_path / "out").manifest.preprocessing_version is None
+
+
 def test_measures_against_a_baseline(run, bundle, model_file, validation_file, tmp_path):
     model_file.write_bytes(classifier(favoured=1))
     answer = run(
@@ -59,6 +69,7 @@ def test_warns_of_answers_that_are_not_finite(run, bundle, model_file, tmp_path)
     [
         (("-m", "Har", "-v", "1.0.0"), "--model 'Har'"),
         (("-m", "har", "-v", "1.0"), "--version '1.0'"),
+        (("-m", "har", "-v", "1.0.0", "--preprocessing-version", "2"), "--preprocessing-version '2'"),
         (("-m", "har", "-v", "1.0.0", "--decision", "largest"), "is no decision"),
         (("-m", "har", "-v", "1.0.0", "--baseline", "."), "needs --validation"),
         (("-m", "har", "-v", "1.0.0", "--baseline", "missing"), "does not exist"),

@@ -58,6 +58,17 @@ def test_a_release_carries_notes_and_a_name_that_kubernetes_takes(run, model_fil
     assert wire["spec"]["notes"] == "sits better"
 
 
+@pytest.mark.parametrize("version", ["", "2.1.0"])
+def test_a_release_names_the_preprocessing_as_the_manifest_does(run, model_file, store, tmp_path, version):
+    folder = tmp_path / "har"
+    run("package", model_file, "-m", "har", "-v", "1.0.0", "-o", folder, "--preprocessing-version", version)
+    (folder / "manifest.sigstore.json").write_text("{}")
+    wire = yaml.safe_load(run("push", folder, "--to", store.uri, "--release-yaml", "-").stdout)
+    assert wire["spec"].get("preprocessingVersion", "") == version
+    signed = read_bundle(folder).manifest.preprocessing_version
+    assert ModelRelease.model_validate(wire).spec.preprocessing_version == signed
+
+
 def test_an_unsigned_bundle_is_refused(run, bundle, store):
     answer = run("push", bundle, "--to", store.uri)
     assert answer.exit_code == 1

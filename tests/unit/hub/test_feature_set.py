@@ -79,11 +79,14 @@ class World:
         self.again = reconcile_feature_set(self.hub, SET)
         return self.hub.inventory.get(FeatureSet, SET.name, SET.namespace).status
 
-    def release(self, *refs, asked=None):
-        """A release whose signed manifest names these sets, after a look at it."""
+    def release(self, *refs, asked=None, signs=None, says=None):
+        """A release whose signed manifest names these sets, after a look at it.
+
+        `signs` is what else that manifest holds, `says` what else the release's spec.
+        """
         bindings = tuple(FeatureInput(input="x", feature_set=ref, features=("mean",)) for ref in refs)
         model = put_bytes(self.store, b"model")
-        signed = manifest(features=bindings)
+        signed = manifest(features=bindings, **(signs or {}))
         signed = signed.model_copy(
             update={"files": (signed.files[0].model_copy(update={"digest": model.digest, "size": model.size}),)}
         )
@@ -92,7 +95,7 @@ class World:
         self.store.put(f"har/1.0.0/{REFERENCE_FILE}", canonical_json(reference))
         asked = [{"name": ref.name, "version": ref.version} for ref in refs] if asked is None else asked
         wire = {"model": "har", "version": "1.0.0", "storageUri": f"{self.store.uri}/har/1.0.0", "digest": blob.digest}
-        self.apply(RELEASE, wire | {"featureSets": asked})
+        self.apply(RELEASE, wire | {"featureSets": asked} | (says or {}))
         self.reconcile_release = ReleaseReconciler(replace(self.hub, verifier=Verifier(signed)))
         return self.look()
 

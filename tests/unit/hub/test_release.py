@@ -20,6 +20,7 @@ from skerry_operator.hub.reconcile.release import ReleaseReconciler
 from skerry_operator.kube.memory import MemoryKube
 from skerry_operator.kube.resources import MODEL_RELEASES
 from tests.unit.hub.a_hub import NOW, make_hub
+from tests.unit.hub.test_feature_set import World
 
 KEY = Key(MODEL_RELEASES, "f", "har-1.0.0")
 DIGEST, SIGNATURE = (f"sha256:{digit * 64}" for digit in "12")
@@ -78,3 +79,29 @@ def test_trouble_with_the_bundle_refuses_its_release(error):
     assert (status.phase, status.reason) == (ReleasePhase.REFUSED, error.reason)
     assert find(status.conditions, "Stalled").message == str(error)
     assert again
+
+
+def prepared(signed, asked):
+    """The status of a release whose manifest and spec name these versions of preprocessing, if any."""
+    says = {} if asked is None else {"preprocessingVersion": asked}
+    return World().release(signs={"preprocessing_version": signed}, says=says)
+
+
+@pytest.mark.parametrize(
+    ("signed", "asked", "words"),
+    [
+        ("2.1.0", None, "spec.preprocessingVersion says none, and the signed manifest 2.1.0"),
+        (None, "2.1.0", "spec.preprocessingVersion says 2.1.0, and the signed manifest none"),
+        ("2.1.0", "2.1.1", "spec.preprocessingVersion says 2.1.1, and the signed manifest 2.1.0"),
+    ],
+)
+def test_a_release_names_the_preprocessing_that_was_signed(signed, asked, words):
+    status = prepared(signed, asked)
+    assert (status.phase, status.reason) == (ReleasePhase.REFUSED, "PreprocessingVersionDiffers")
+    assert words in find(status.conditions, "Stalled").message
+
+
+@pytest.mark.parametrize("version", [None, "2.1.0"])
+def test_a_release_that_names_the_same_preprocessing_is_taken(version):
+    status = prepared(version, version)
+    assert (status.phase, bool(status.signature)) == (ReleasePhase.PENDING, True)

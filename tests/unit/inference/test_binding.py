@@ -315,6 +315,23 @@ def test_champion_and_challenger_each_get_their_own_vector(here):
     canary.stop()
 
 
+@pytest.mark.parametrize("versions", [("1.0.0", "2.1.0"), (None, "2.1.0"), ("1.0.0", None), (None, None)])
+def test_the_record_says_which_preprocessing_the_answering_release_names(versions):
+    champion, challenger = (
+        Resident(release(number), manifest(preprocessing_version=version), None, Session(1.0))
+        for number, version in enumerate(versions, 1)
+    )
+    limits = LIMITS.model_copy(update={"canary_fraction": 1.0})
+    canary = Canary(champion, challenger, limits, now=lambda: datetime.now(UTC), tripped=lambda _: None)
+    log = Log()
+    predictor = Predictor("site", "node", log, SimpleNamespace(answered=lambda *_: None))
+    for route in (canary, None):
+        predictor.predict(Route(ModelKey("team", "har"), "har", champion, route), body(tensor("x", 1, 4)))
+    canary.stop()
+    assert [each.variant for each in log.records] == ["challenger", "champion"]
+    assert [each.preprocessing_version or None for each in log.records] == [versions[1], versions[0]]
+
+
 def test_a_model_without_features_asks_nobody():
     of = manifest()
     filled = fill(of, decode_request(body(tensor("x", 1, 4)), of), NO_FEATURES)

@@ -94,6 +94,19 @@ def test_of_a_canary_and_what_a_client_gave(hub):
     assert (explanation.pair.disagreements, explanation.given) == (1, ("x", "y"))
 
 
+def test_the_preprocessing_is_a_column_beside_records_without_it(hub):
+    record = published(hub, told(preprocessing_version="2.1.0"))
+    upload(hub, PREDICTIONS, 7, [Row(8, 8, NOW, NOW, 0, msgspec.json.encode(told(features=())))])
+    upload(hub, VIBRATION, 0, stored(EVENTS))
+    explanation = explained(hub)
+    assert explanation == locally(record)
+    assert explanation.preprocessing_version == "2.1.0"
+    assert explained(hub, RecordId(ID.site, ID.node, ID.epoch, 8)).preprocessing_version == ""
+    with opened(hub.lake) as query:
+        column = query.run("SELECT preprocessing_version FROM predictions ORDER BY seq").read_all()
+    assert column["preprocessing_version"].to_pylist() == ["2.1.0", None]
+
+
 def test_with_inputs_and_outputs(hub):
     specs = [
         TensorSpec(name=name, datatype=DataType.FP32, shape=(-1,)) for name in ("Input.1", "time", "a_data", "flag")

@@ -61,6 +61,24 @@ def test_as_json_and_back():
     assert json.loads(msgspec.json.encode(explanation))["inputs"][0]["features"][0]["ageSeconds"] == 240.0
 
 
+@pytest.mark.parametrize("version", ["", "2.1.0"])
+def test_the_preprocessing_is_told_even_of_a_release_that_is_gone(version):
+    record, _ = recorded(EVENTS)
+    record = structs.replace(record, preprocessing_version=version)
+    for of in (found(record), Found(ID, NOW, record, None, {})):
+        explanation = explain(of, {}, "node")
+        assert json.loads(msgspec.json.encode(explanation))["preprocessingVersion"] == version
+
+
+def test_a_record_has_no_member_for_preprocessing_that_nobody_named():
+    record, _ = recorded(EVENTS)
+    old = msgspec.json.encode(record)
+    assert b"preprocessing" not in old
+    assert msgspec.json.decode(old, type=Prediction) == record
+    named = structs.replace(record, preprocessing_version="2.1.0")
+    assert msgspec.json.decode(msgspec.json.encode(named), type=Prediction) == named
+
+
 def test_what_is_no_longer_kept_is_said():
     explanation = told(rows=range(3, 8), missing=[Missing("they expired on this node", 3)])
     (filled,) = explanation.inputs

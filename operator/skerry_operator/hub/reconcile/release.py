@@ -74,6 +74,7 @@ class ReleaseReconciler:
             policy=policy.document,
         )
         check_complete(store, verified.manifest)
+        _check_preprocessing(spec.preprocessing_version, verified.manifest.preprocessing_version)
         self._check_feature_sets(release, verified.manifest)
         return reference.signature.digest, verified.identity.subject
 
@@ -129,3 +130,12 @@ class ReleaseReconciler:
                 ),
             }
         self._hub.statuses.write(release, release.status.model_copy(update=update))
+
+
+def _check_preprocessing(asked: str | None, signed: str | None) -> None:
+    if asked != signed:
+        raise UserMustActError(
+            "PreprocessingVersionDiffers",
+            f"spec.preprocessingVersion says {asked or 'none'}, and the signed manifest {signed or 'none'}: create the "
+            "ModelRelease that `skerry push --release-yaml` writes",
+        )
