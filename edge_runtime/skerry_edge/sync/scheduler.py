@@ -106,7 +106,7 @@ class Scheduler:
         assert isinstance(command, Upload)
         with self._lock:
             self._traffic.settle(lease.reservation, command.kind, exchange)
-            self._learn(exchange, error, batch=bool(data))
+            self._learn(exchange, error, batch=bool(data) or error is not None)
             if error is None and data:
                 if exchange.size > data:
                     self._traffic.note_overhead(exchange.size - data)
@@ -155,7 +155,8 @@ class Scheduler:
     def _learn(self, exchange: Exchange, error: Exception | None, *, batch: bool = False) -> None:
         if error is not None:
             if is_of_link(error):
-                self._health = self._health.failed(self.at, random.random())  # noqa: S311 - jitter
+                size = exchange.size if batch else 0
+                self._health = self._health.failed(self.at, random.random(), size)  # noqa: S311 - jitter
         elif batch:
             self._health = self._health.succeeded(exchange.size, exchange.seconds)
         elif exchange.size:

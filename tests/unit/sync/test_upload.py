@@ -173,6 +173,34 @@ def test_a_store_that_is_down_keeps_everything_and_heals_without_a_restart(node)
     assert node.stored == node.log.appended
 
 
+class Frail(Metered):
+    """A store that is reached by a link on which what is large breaks off."""
+
+    most = 40_000
+
+    def __init__(self):
+        super().__init__()
+        self.broken_off = 0
+
+    def upload(self, key: str, data: bytes) -> None:
+        if len(data) > self.most:
+            self.broken_off += 1
+            self.traffic.sent(len(data))
+            raise StoreUnavailableError("broken off")
+        super().upload(key, data)
+
+
+def test_a_link_that_has_become_frail_breaks_off_a_few_batches_only(tmp_path):
+    node = Node(tmp_path, Frail())
+    node.log.append(2000, size=200)
+    while not node.stored:
+        node.later(60)
+        with suppress(WaitError):
+            node.step()
+    assert 1 <= node.outbox.broken_off <= 4
+    node.close()
+
+
 def test_a_failure_is_told_once_it_has_lasted_and_no_longer_than_it_lasts(node, monkeypatch):
     clock = [100.0]
     monkeypatch.setattr(upload.time, "monotonic", lambda: clock[0])

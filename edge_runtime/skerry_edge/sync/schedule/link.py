@@ -36,11 +36,15 @@ class LinkHealth:
         """State after an exchange that tells nothing of how fast batches go."""
         return replace(self, failures=0, retry_at=0.0)
 
-    def failed(self, at: float, dice: float) -> "LinkHealth":
-        """State after one that broke off: half the limit, and a pause that grows; `dice` in [0, 1) spreads it."""
+    def failed(self, at: float, dice: float, size: int = 0) -> "LinkHealth":
+        """State after one that broke off once `size` bytes had gone; `dice` in [0, 1) spreads a pause that grows.
+
+        The limit becomes half of what was too much: after a fast link's, a slow one would break off many times before.
+        """
         failures = self.failures + 1
         retry_at = at + backoff.delay(failures, dice).total_seconds()
-        return LinkHealth(failures, retry_at, max(self.batch_limit // 2, LEAST), self.rate)
+        too_much = min(self.batch_limit, size) if size >= _TELLING else self.batch_limit
+        return LinkHealth(failures, retry_at, max(too_much // 2, LEAST), self.rate)
 
     def retry_now(self) -> "LinkHealth":
         """State when something has changed that may have been the cause."""
