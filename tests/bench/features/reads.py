@@ -75,8 +75,8 @@ def _compare(
         return [value.value for value in reading.values]
 
     if (second := time.time() % 60) > _EARLY:
-        # So that all look at the same window.
-        time.sleep(60 - second)
+        # So that all look at the same window, whose end the sleep must not meet.
+        time.sleep(61 - second)
     expected = {person: values(kept(person)) for person in people}
     assert expected == {person: values(anew(person)) for person in people}
     for person in people:
