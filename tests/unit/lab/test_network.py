@@ -1,3 +1,5 @@
+"""The folder of network namespaces, which the lab shares with whoever else has some."""
+
 import errno
 
 import pytest

@@ -12,8 +12,9 @@ from enum import StrEnum
 
 from skerry_api.v1alpha1.syncpolicy import OnMetered, Tier
 from skerry_core.sync_policy.document import Budget, SyncPolicyDocument
+from skerry_edge.sync.schedule.budgets import is_limited, most_at_once, rate_of, rolling, spelled
 from skerry_edge.sync.schedule.fair import Fair, Flow
-from skerry_edge.sync.schedule.ledger import DAY, HOUR, Ledger
+from skerry_edge.sync.schedule.ledger import DAY, Ledger
 from skerry_edge.sync.schedule.windows import Calendar
 
 DOWNLOADS = "Downloads"
@@ -217,8 +218,8 @@ def download(world: World, wishes: tuple[Wish, ...]) -> Download | Wait | Held:
     if stopped is not None:
         return stopped
     whole = wish.missing + world.overhead
-    if wish.essential or not _limited(budget):
-        return Download(wish.digest, None, whole if _limited(budget) else 0, budget)
+    if wish.essential or not is_limited(budget):
+        return Download(wish.digest, None, whole if is_limited(budget) else 0, budget)
     granted = _grant(world, DOWNLOADS, None, budget, whole, world.overhead + 1, 0.0)
     return granted if isinstance(granted, Held) else Download(wish.digest, granted - world.overhead, granted, budget)
 
@@ -238,7 +239,7 @@ def listing_pause(policy: SyncPolicyDocument, cost: int, shortest: float) -> flo
 
     Listings are nobody's data, so no tier's budget is theirs; one a day is made in any case.
     """
-    rates = [_rate(tier) for tier in policy.tiers]
+    rates = [rate_of(tier) for tier in policy.tiers]
     if any(rate is None for rate in rates):
         return shortest
     return min(max(8 * cost / sum(rate for rate in rates if rate is not None), shortest), float(DAY))
@@ -285,15 +286,18 @@ def _offer(world: World, queue: Queue, tier: Tier, part: Part, size: int) -> _Of
     budget = world.policy.tier(tier)
     flow = Flow((tier.value, queue.stream, part.value), (float(budget.weight), 1.0, PART_WEIGHTS[part]))
     least = queue.least + world.overhead
+    limited = is_limited(budget)
     # What waits is an estimate: where nothing is set aside it cuts no batch short, or a queue's end goes in tiny ones.
-    most = min(size, world.link.batch_limit) if (limited := _limited(budget)) else world.link.batch_limit
-    granted: int | Held = (wanted := max(most + world.overhead, least))
+    most = min(size, world.link.batch_limit) if limited else world.link.batch_limit
+    wanted = max(most + world.overhead, least)
+    granted: int | Held = wanted
     if limited:
         spare = _spare(budget, least) if tier is Tier.CRITICAL_TELEMETRY and not queue.urgent else 0.0
         granted = _grant(world, queue.stream, tier, budget, wanted, least, spare)
     if isinstance(granted, Held):
         return _Offer(tier, flow, queue.urgent, granted)
-    command = Upload(queue.stream, part, granted - world.overhead, granted if limited else 0, budget, flow)
+    reserve = granted if limited else 0
+    command = Upload(queue.stream, part, granted - world.overhead, reserve, budget, flow)
     return _Offer(tier, flow, queue.urgent, command)
 
 
@@ -305,22 +309,22 @@ def _grant(
     Less than is worth an exchange is waited for, so a budget isn't spent on what goes beside the data.
     """
     kind = DOWNLOADS if tier is None else tier.value
-    worth = min(wanted, int(world.overhead / _OVERHEAD_SHARE), _most(budget, spare))
+    worth = min(wanted, int(world.overhead / _OVERHEAD_SHARE), most_at_once(budget, spare))
     enough = max(worth, least)
     wait = world.ledger.wait(kind, budget, enough, world.at, spare)
     if wait is None:
         message = (
             f"{what}: the next record takes about {least} bytes on the wire, which no budget of {kind} allows "
-            f"({_said(budget)}): raise it"
+            f"({spelled(budget)}): raise it"
         )
         return Held(what, tier, HeldReason.BUDGET_TOO_SMALL, message, None)
     if wait > 0:
-        reason, message = HeldReason.BUDGET_USED, f"{kind} has used its budget ({_said(budget)})"
-        if enough > _most(budget, 0.0):
+        reason, message = HeldReason.BUDGET_USED, f"{kind} has used its budget ({spelled(budget)})"
+        if enough > most_at_once(budget, 0.0):
             reason = HeldReason.BUDGET_TOO_SMALL
             message = (
                 f"{what}: the next record takes about {least} bytes on the wire, more than {kind} may use at once "
-                f"({_said(budget)}): it waits for several hours' budgets; raise it"
+                f"({spelled(budget)}): it waits for several hours' budgets; raise it"
             )
         return Held(what, tier, reason, message, wait)
     room = world.ledger.room(kind, budget, world.at, spare)
@@ -350,7 +354,7 @@ def _shut(world: World, what: str, tier: Tier | None, budget: Budget) -> Held | 
 
 def _linger(world: World, budget: Budget, waits: Waiting) -> float:
     """Seconds for which a small batch still waits for company."""
-    rate = _rate(budget)
+    rate = rate_of(budget)
     worth = _WORTH if rate is None else world.overhead / _OVERHEAD_SHARE
     if waits.size >= min(worth, world.link.batch_limit):
         return 0.0
@@ -362,39 +366,4 @@ def _linger(world: World, budget: Budget, waits: Waiting) -> float:
 
 def _spare(budget: Budget, alert: int) -> float:
     """The share of critical telemetry's budget that only urgent streams may use: enough for one alert, but not all."""
-    return min(max([RESERVE, *(alert / limit for limit in _rolling(budget))]), MOST_RESERVED)
-
-
-def _rate(budget: Budget) -> float | None:
-    """Bytes a second that a budget allows on average; None without one."""
-    rates = [
-        limit / seconds
-        for limit, seconds in (
-            (budget.bytes_per_second, 1),
-            (budget.bytes_per_hour, HOUR),
-            (budget.bytes_per_day, DAY),
-        )
-        if limit is not None
-    ]
-    return min(rates, default=None)
-
-
-def _rolling(budget: Budget) -> list[int]:
-    return [limit for limit in (budget.bytes_per_hour, budget.bytes_per_day) if limit is not None]
-
-
-def _limited(budget: Budget) -> bool:
-    return _rate(budget) is not None
-
-
-def _most(budget: Budget, spare: float) -> int:
-    """The most that can ever go at once within the budgets of an hour and a day, but for what is carried over.
-
-    A budget a second bounds nothing: what is more than its tokens goes when they are full, and leaves a debt.
-    """
-    return min((int(limit * (1 - spare)) for limit in _rolling(budget)), default=1 << 62)
-
-
-def _said(budget: Budget) -> str:
-    said = {"second": budget.bytes_per_second, "hour": budget.bytes_per_hour, "day": budget.bytes_per_day}
-    return ", ".join(f"{limit} a {unit}" for unit, limit in said.items() if limit is not None)
+    return min(max([RESERVE, *(alert / limit for limit in rolling(budget))]), MOST_RESERVED)
