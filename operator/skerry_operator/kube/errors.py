@@ -30,9 +30,12 @@ class UnavailableError(WaitError):
     """The API server doesn't answer, or something that isn't one does."""
 
 
+# The reason of a ForbiddenError that refuses the credential itself, not only what was asked with it.
+UNAUTHORIZED = "Unauthorized"
+
 _CLASSES: dict[int, tuple[type[SkerryError], str]] = {
     HTTPStatus.BAD_REQUEST: (InvalidObjectError, "Invalid"),
-    HTTPStatus.UNAUTHORIZED: (ForbiddenError, "Unauthorized"),
+    HTTPStatus.UNAUTHORIZED: (ForbiddenError, UNAUTHORIZED),
     HTTPStatus.FORBIDDEN: (ForbiddenError, "Forbidden"),
     HTTPStatus.NOT_FOUND: (NotServedError, "NotFound"),
     HTTPStatus.CONFLICT: (ConflictError, "Conflict"),

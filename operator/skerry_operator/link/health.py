@@ -4,6 +4,7 @@ import threading
 from dataclasses import dataclass
 
 from skerry_core.errors import SkerryError
+from skerry_operator.kube.errors import UNAUTHORIZED
 
 
 @dataclass(frozen=True)
@@ -15,6 +16,9 @@ class LinkState:
     reason: str
     message: str
 
+
+# The activity that keeps the credential; the others use it.
+CREDENTIAL = "credential"
 
 _STARTING = LinkState(reachable=False, stalled=False, reason="Connecting", message="dialling the hub")
 _CONNECTED = LinkState(reachable=True, stalled=False, reason="Connected", message="")
@@ -47,11 +51,19 @@ class LinkHealth:
         return before is None or before.reason != error.reason
 
     @property
+    def refused(self) -> bool:
+        """Whether the hub, when it was last asked for something, didn't take the credential (HTTP 401)."""
+        with self._lock:
+            return any(
+                activity != CREDENTIAL and fault.reason == UNAUTHORIZED for activity, fault in self._faults.items()
+            )
+
+    @property
     def state(self) -> LinkState:
         """What to tell people now: what a person must act on first, then what the link waits for."""
         with self._lock:
             # Without a credential nothing else can work, so its fault says most.
-            faults = sorted(self._faults.items(), key=lambda fault: (not fault[1].stalled, fault[0] != "credential"))
+            faults = sorted(self._faults.items(), key=lambda fault: (not fault[1].stalled, fault[0] != CREDENTIAL))
             if faults:
                 return faults[0][1]
             return _CONNECTED if self._connected else _STARTING

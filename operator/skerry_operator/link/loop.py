@@ -12,7 +12,7 @@ import structlog
 
 from skerry_core import backoff
 from skerry_core.errors import RetryError, SkerryError, UserMustActError
-from skerry_operator.link.health import LinkHealth
+from skerry_operator.link.health import CREDENTIAL, LinkHealth
 from skerry_operator.link.local import LocalMirror
 from skerry_operator.link.mirror import accept
 from skerry_operator.link.outbox import Outbox
@@ -61,7 +61,7 @@ class LinkLoop:
     def start(self) -> tuple[threading.Thread, ...]:
         """Start the threads; they are daemons, since one may be blocked in a read when the process should end."""
         activities: dict[str, Callable[[], float]] = {
-            "credential": self.keep_credential,
+            CREDENTIAL: self.keep_credential,
             "assignment": lambda: self.follow(Downlink.ASSIGNMENT),
             "grant": lambda: self.follow(Downlink.GRANT),
             "report": self.send_report,
@@ -76,7 +76,7 @@ class LinkLoop:
 
     def keep_credential(self) -> float:
         """One look at the credential; seconds until the next."""
-        return min(self._session.maintain(_now()).total_seconds(), 60.0)
+        return min(self._session.maintain(_now(), refused=self._health.refused).total_seconds(), 60.0)
 
     def follow(self, what: Downlink) -> float:
         """Mirror one thing on every edge of one watch; seconds until the next watch."""

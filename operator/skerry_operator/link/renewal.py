@@ -12,6 +12,7 @@ class Step(StrEnum):
     USE = "use"
     RENEW = "renew"  # go on using the certificate, ask for the next one with it
     ENROLL = "enroll"  # ask for the first one, or one after expiry, with the bootstrap token
+    REPLACE = "replace"  # go on offering the certificate that the hub refuses, ask for another with the bootstrap token
     STUCK = "stuck"  # neither certificate nor token: a person must act
 
 
@@ -41,12 +42,15 @@ class Decision:
 _LOOK_AGAIN = timedelta(minutes=1)
 
 
-def decide(certificate: Validity | None, *, bootstrap_token: bool, now: datetime) -> Decision:
-    """Choose the step for a site that holds `certificate`; `notBefore` is not held against a clock that lags."""
+def decide(certificate: Validity | None, *, bootstrap_token: bool, now: datetime, refused: bool = False) -> Decision:
+    """Choose the step for a site that holds `certificate`; `notBefore` is not held against a clock that lags.
+
+    `refused`: the hub doesn't take it, whatever its dates say; its CA may be another since it was restored.
+    """
     if certificate is not None and now < certificate.not_after:
-        if now >= certificate.renew_at:
-            return Decision(Step.RENEW, _LOOK_AGAIN)
-        return Decision(Step.USE, min(certificate.renew_at - now, timedelta(hours=1)))
+        if refused:
+            return _decide_refused(certificate, bootstrap_token=bootstrap_token)
+        return _decide_held(certificate, now)
     if bootstrap_token:
         return Decision(Step.ENROLL, _LOOK_AGAIN)
     if certificate is None:
@@ -63,4 +67,23 @@ def decide(certificate: Validity | None, *, bootstrap_token: bool, now: datetime
         "CertificateExpired",
         f"the hub credential expired at {certificate.not_after:%Y-%m-%d %H:%M} UTC and there is no bootstrap token: "
         "create one at the hub and put it into the Secret skerry-bootstrap (key token); models serve on meanwhile",
+    )
+
+
+def _decide_held(certificate: Validity, now: datetime) -> Decision:
+    if now >= certificate.renew_at:
+        return Decision(Step.RENEW, _LOOK_AGAIN)
+    return Decision(Step.USE, min(certificate.renew_at - now, timedelta(hours=1)))
+
+
+def _decide_refused(certificate: Validity, *, bootstrap_token: bool) -> Decision:
+    if bootstrap_token:
+        return Decision(Step.REPLACE, _LOOK_AGAIN)
+    return Decision(
+        Step.USE,
+        _LOOK_AGAIN,
+        "CertificateRefused",
+        f"the hub refuses this site's certificate, which is valid until {certificate.not_after:%Y-%m-%d}: has its CA "
+        "been replaced? Create a bootstrap token at the hub and put it into the Secret skerry-bootstrap (key token); "
+        "models serve on meanwhile",
     )

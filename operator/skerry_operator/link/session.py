@@ -87,24 +87,25 @@ class HubSession:
             raise WaitError("NotEnrolled", "this site has no valid certificate for its hub yet")
         return self._current
 
-    def maintain(self, now: datetime) -> timedelta:
+    def maintain(self, now: datetime, *, refused: bool = False) -> timedelta:
         """Do what the credential needs at `now`; the time until this should be called again, at most.
 
-        Raises what keeps the site from a fresh certificate; a link that still works goes on working.
+        `refused`: the hub doesn't take the certificate that the link carries. Raises what keeps the site from a fresh
+        certificate; a link that still works goes on working.
         """
         credential = self._secret.load()
         token = self._dialer.bootstrap_token()
-        decision = decide(credential.validity, bootstrap_token=bool(token), now=now)
-        if decision.step in (Step.USE, Step.RENEW):
+        decision = decide(credential.validity, bootstrap_token=bool(token), now=now, refused=refused)
+        if decision.step in (Step.USE, Step.RENEW, Step.REPLACE):
             self._use(credential)
         else:
             self._current = None
+        if decision.reason:
+            raise UserMustActError(decision.reason, decision.message)
         match decision.step:
-            case Step.STUCK:
-                raise UserMustActError(decision.reason, decision.message)
             case Step.RENEW if self._hub is not None:
                 self._replace(credential, self._hub)
-            case Step.ENROLL:
+            case Step.ENROLL | Step.REPLACE:
                 self._replace(credential, self._dialer.by_token(token))
         return decision.again_in
 

@@ -13,6 +13,7 @@ import threading
 import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import FrameType
@@ -103,6 +104,17 @@ def _judge(request: str, at: float, latency: float, status: int, body: bytes) ->
     )
 
 
+def _be_a_machine_of_its_own() -> None:
+    """Go before the clusters that share this machine's cores, as far as the kernel lets us.
+
+    What the client waits for a core would be told as the site's latency: with a whole Kubernetes starting beside it
+    that was over half a second, while the runtime that it asked waited for 40 ms at most. A niceness counts only among
+    the processes of one session (autogroups), so it is a real-time class.
+    """
+    with suppress(AttributeError, OSError):
+        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
+
+
 def main() -> None:
     """Send until told to stop; the pace never depends on the answers."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -111,6 +123,7 @@ def main() -> None:
     parser.add_argument("--ledger", type=Path, required=True)
     parser.add_argument("--rate", type=float, default=20.0)
     options = parser.parse_args()
+    _be_a_machine_of_its_own()
     stop = threading.Event()
 
     def on_signal(_signal: int, _frame: FrameType | None) -> None:

@@ -42,9 +42,8 @@ class SiteTraffic:
 
     def start(self, reach: Reach) -> None:
         """Start the client where it reaches the site."""
-        # Clients have machines of their own: on this one they must not wait for a core that the story's tellers hold.
         command = [
-            "nice", "--adjustment=-10", sys.executable, "-m", "tests.e2e.story.client",
+            sys.executable, "-m", "tests.e2e.story.client",
             f"--url={reach.url()}", f"--rows={self._rows}", f"--ledger={self.ledger}", f"--rate={RATE}",
         ]  # fmt: skip
         self._process = reach.popen(command, env={**os.environ, "PYTHONWARNINGS": "ignore"})

@@ -1,5 +1,6 @@
 """The link against a real API server: certificates by CSR, RBAC of one namespace, the port's conformance suite."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -8,15 +9,16 @@ from prometheus_client import CollectorRegistry
 
 from skerry_api.v1alpha1.siteassignment import SiteAssignmentStatus
 from skerry_core.errors import WaitError
-from skerry_operator.kube.errors import ForbiddenError, UnavailableError
+from skerry_operator.kube.errors import UNAUTHORIZED, ForbiddenError, UnavailableError
 from skerry_operator.kube.memory import MemoryKube
 from skerry_operator.kube.resources import SECRETS, SITE_ASSIGNMENTS
 from skerry_operator.link.credential import CredentialSecret
-from skerry_operator.link.enroll import request_certificate
+from skerry_operator.link.enroll import request_certificate, signing_request
 from skerry_operator.link.hub_api import HubApiLink, hub_namespace
 from skerry_operator.link.session import Dialer, HubAddress, HubSession
 from skerry_operator.link.traffic import LinkTraffic
 from tests.cluster.lab.waiting import wait_for
+from tests.unit.link.certificates import issue
 from tests.unit.link.conformance import LinkConformance, spec
 
 pytestmark = pytest.mark.lab
@@ -52,9 +54,9 @@ def enroll(session, hub_side):
     wait_for("the certificate is issued", lambda: _enrolled(session), seconds=20)
 
 
-def _enrolled(session) -> bool:
+def _enrolled(session, *, refused=False) -> bool:
     try:
-        session.maintain(datetime.now(UTC))
+        session.maintain(datetime.now(UTC), refused=refused)
     except WaitError:
         return False
     return True
@@ -109,6 +111,24 @@ def test_a_site_renews_with_its_certificate_after_the_token_is_gone(session, sec
     hub_side.offer(spec(1))
     session.link().report(SiteAssignmentStatus(nodes=1))
     assert hub_side.reported().nodes == 1
+
+
+def test_a_certificate_by_a_ca_that_the_hub_no_longer_has_is_replaced_by_token(session, secret, address, hub_side):
+    enroll(session, hub_side)
+    good = secret.load()
+    request = signing_request(hub_side.site, good.key)
+    secret.save(replace(good, certificate=issue(request, datetime.now(UTC) - timedelta(days=1), timedelta(days=90))))
+    _enrolled(session)
+    with pytest.raises(ForbiddenError) as caught:
+        session.link().latest()
+    assert caught.value.reason == UNAUTHORIZED
+    with pytest.raises(WaitError) as waiting:
+        session.maintain(datetime.now(UTC), refused=True)
+    assert waiting.value.reason == "SiteNotAccepted"
+    hub_side.approve()
+    wait_for("the next certificate", lambda: _enrolled(session, refused=True), seconds=20)
+    hub_side.offer(spec(1))
+    assert session.link().latest() is not None
 
 
 def test_a_wrong_token_is_told_as_such(address, hub_side):

@@ -28,3 +28,17 @@ def test_a_fault_that_lasts_is_news_once():
     health = LinkHealth()
     assert health.fails("report", RetryError("Cut", ""), stalled=False)
     assert not health.fails("report", RetryError("Cut", ""), stalled=False)
+
+
+def test_a_credential_counts_as_refused_until_the_hub_takes_it_or_fails_in_another_way():
+    health = LinkHealth()
+    health.fails("credential", WaitError("Unauthorized", "the bootstrap token has expired"), stalled=False)
+    health.fails("report", WaitError("Forbidden", "no right to that"), stalled=False)
+    assert not health.refused
+    health.fails("report", WaitError("Unauthorized", ""), stalled=False)
+    health.fails("assignment", WaitError("Unauthorized", ""), stalled=False)
+    assert health.refused
+    health.works("report")
+    assert health.refused
+    health.fails("assignment", WaitError("ApiUnavailable", ""), stalled=False)
+    assert not health.refused

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 import pytest
 
 from skerry_api.v1alpha1.siteassignment import SiteAssignmentStatus
-from skerry_core.errors import RetryError, WaitError
+from skerry_core.errors import RetryError, UserMustActError, WaitError
 from skerry_core.trust.errors import TrustError
 from skerry_operator.kube.errors import InvalidObjectError
 from skerry_operator.kube.memory import MemoryKube
@@ -30,7 +30,9 @@ class Session:
     def link(self):
         return self._link
 
-    def maintain(self, now):
+    def maintain(self, now, *, refused=False):
+        if refused:
+            raise UserMustActError("CertificateRefused", "make a token")
         raise WaitError("SiteNotAccepted", "set hubAcceptsClient")
 
 
@@ -97,6 +99,12 @@ def test_a_hub_that_has_taken_a_report_is_reached(hub, loop, health, outbox):
     outbox.put(SiteAssignmentStatus())
     loop.send_report()
     assert health.state.reachable
+
+
+def test_a_certificate_that_the_hub_refuses_is_what_people_are_told_of(loop, health):
+    health.fails("report", WaitError("Unauthorized", ""), stalled=False)
+    with pytest.raises(UserMustActError):
+        loop.keep_credential()
 
 
 def test_a_hub_that_lost_the_assignment_takes_nothing_away(hub, local, loop):

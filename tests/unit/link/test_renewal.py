@@ -28,6 +28,16 @@ def test_the_step_follows_from_age_and_token(certificate, days, token, step, rea
     assert (decision.step, decision.reason) == (step, reason)
 
 
+@pytest.mark.parametrize("days", [1, 70])
+@pytest.mark.parametrize(
+    ("token", "step", "reason"), [(True, Step.REPLACE, ""), (False, Step.USE, "CertificateRefused")]
+)
+def test_a_certificate_that_the_hub_refuses_is_replaced_by_token_and_offered_on_until_then(days, token, step, reason):
+    decision = decide(NINETY_DAYS, bootstrap_token=token, now=BORN + timedelta(days=days), refused=True)
+    assert (decision.step, decision.reason) == (step, reason)
+    assert decision.again_in <= timedelta(minutes=1)
+
+
 def test_being_stuck_says_what_to_do():
     decision = decide(NINETY_DAYS, bootstrap_token=False, now=BORN + timedelta(days=100))
     assert "2026-04-01" in decision.message

@@ -146,6 +146,30 @@ def test_after_expiry_without_a_token_a_person_is_told_what_to_do(hub, dialer, s
     assert caught.value.reason == "CertificateExpired"
 
 
+def test_a_refused_certificate_is_offered_on_until_the_token_has_brought_another(hub, secret, dialer, session):
+    enroll(session, hub)
+    first, refused = secret.load().certificate, session.link()
+    dialer.by.clear()
+    with pytest.raises(WaitError):
+        session.maintain(BORN, refused=True)
+    assert dialer.by == ["token"]
+    assert session.link() is refused
+    hub.approve(born=BORN)
+    session.maintain(BORN, refused=True)
+    assert secret.load().certificate != first
+    assert session.link() is not refused
+    assert len(hub.requests()) == 2
+
+
+def test_a_refused_certificate_without_a_token_is_for_a_person_and_is_offered_on(hub, dialer, session):
+    enroll(session, hub)
+    dialer.token = ""
+    with pytest.raises(UserMustActError, match="bootstrap token") as caught:
+        session.maintain(BORN, refused=True)
+    assert caught.value.reason == "CertificateRefused"
+    assert session.link() is not None
+
+
 def test_the_credential_survives_in_its_secret(hub, secret, dialer, session):
     enroll(session, hub)
     kept = secret._kube.get(SECRETS, "hub-credential", "skerry-system")
