@@ -31,7 +31,7 @@ class Validity:
 
 @dataclass(frozen=True)
 class Decision:
-    """What to do now, and after what time to ask again at the latest."""
+    """What to do now, and after what time to ask again at the latest; with a `reason`, what a person must act on."""
 
     step: Step
     again_in: timedelta
@@ -40,6 +40,7 @@ class Decision:
 
 
 _LOOK_AGAIN = timedelta(minutes=1)
+_FOR_THE_SITE = "at the hub and put it into the Secret skerry-bootstrap (key token)"
 
 
 def decide(certificate: Validity | None, *, bootstrap_token: bool, now: datetime, refused: bool = False) -> Decision:
@@ -47,43 +48,33 @@ def decide(certificate: Validity | None, *, bootstrap_token: bool, now: datetime
 
     `refused`: the hub doesn't take it, whatever its dates say; its CA may be another since it was restored.
     """
-    if certificate is not None and now < certificate.not_after:
-        if refused:
-            return _decide_refused(certificate, bootstrap_token=bootstrap_token)
-        return _decide_held(certificate, now)
+    valid = certificate if certificate is not None and now < certificate.not_after else None
+    if valid is not None and not refused:
+        if now >= valid.renew_at:
+            return Decision(Step.RENEW, _LOOK_AGAIN)
+        return Decision(Step.USE, min(valid.renew_at - now, timedelta(hours=1)))
     if bootstrap_token:
-        return Decision(Step.ENROLL, _LOOK_AGAIN)
+        return Decision(Step.ENROLL if valid is None else Step.REPLACE, _LOOK_AGAIN)
     if certificate is None:
         return Decision(
             Step.STUCK,
             _LOOK_AGAIN,
             "BootstrapTokenMissing",
-            "this site has no credential for its hub: create a bootstrap token at the hub and put it into the Secret "
-            "skerry-bootstrap (key token), or set bootstrap.token in the chart",
+            f"this site has no credential for its hub: create a bootstrap token {_FOR_THE_SITE}, or set "
+            "bootstrap.token in the chart",
         )
-    return Decision(
-        Step.STUCK,
-        _LOOK_AGAIN,
-        "CertificateExpired",
-        f"the hub credential expired at {certificate.not_after:%Y-%m-%d %H:%M} UTC and there is no bootstrap token: "
-        "create one at the hub and put it into the Secret skerry-bootstrap (key token); models serve on meanwhile",
-    )
-
-
-def _decide_held(certificate: Validity, now: datetime) -> Decision:
-    if now >= certificate.renew_at:
-        return Decision(Step.RENEW, _LOOK_AGAIN)
-    return Decision(Step.USE, min(certificate.renew_at - now, timedelta(hours=1)))
-
-
-def _decide_refused(certificate: Validity, *, bootstrap_token: bool) -> Decision:
-    if bootstrap_token:
-        return Decision(Step.REPLACE, _LOOK_AGAIN)
+    if valid is None:
+        return Decision(
+            Step.STUCK,
+            _LOOK_AGAIN,
+            "CertificateExpired",
+            f"the hub credential expired at {certificate.not_after:%Y-%m-%d %H:%M} UTC and there is no bootstrap "
+            f"token: create one {_FOR_THE_SITE}; models serve on meanwhile",
+        )
     return Decision(
         Step.USE,
         _LOOK_AGAIN,
         "CertificateRefused",
-        f"the hub refuses this site's certificate, which is valid until {certificate.not_after:%Y-%m-%d}: has its CA "
-        "been replaced? Create a bootstrap token at the hub and put it into the Secret skerry-bootstrap (key token); "
-        "models serve on meanwhile",
+        f"the hub refuses this site's certificate, which is valid until {valid.not_after:%Y-%m-%d}: has its CA been "
+        f"replaced? Create a bootstrap token {_FOR_THE_SITE}; models serve on meanwhile",
     )
