@@ -110,7 +110,12 @@ class _Transform:
     def _items(self, value: Schema, path: str, seen: tuple[str, ...]) -> Schema:
         return {"items": self.apply(value, f"{path}[]", seen)}
 
-    def _additional_properties(self, value: Schema | bool, path: str, seen: tuple[str, ...]) -> Schema:  # noqa: FBT001
+    def _additional_properties(
+        self,
+        value: Schema | bool,  # noqa: FBT001 - as JSON Schema has it
+        path: str,
+        seen: tuple[str, ...],
+    ) -> Schema:
         if isinstance(value, bool):
             if value:
                 raise SchemaError(path, "a map needs a type of its values")

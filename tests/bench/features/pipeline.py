@@ -18,6 +18,7 @@ import numpy as np
 
 from tests.bench.data.spread import spread
 from tests.bench.features import workload
+from tests.cluster.lab.waiting import wait_for
 
 ROUNDS = 10
 EVENTS = 50_000
@@ -93,11 +94,6 @@ def _post(content_type: str, body: bytes) -> int:
 
 
 def _until_open(port: int) -> None:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-    while True:
-        connection.request("POST", f"/v1/streams/{workload.STREAM}/events", b"[]", {"content-type": _FORMS["batch"][0]})
-        answer = connection.getresponse()
-        answer.read()
-        if answer.status == http.client.OK:
-            return
-        time.sleep(0.05)
+    _connect(port)
+    wait_for("the stream is open", lambda: _post(_FORMS["batch"][0], b"[]") == http.client.OK, seconds=60, every=0.05)
+    _mine.connection.close()

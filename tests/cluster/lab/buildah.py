@@ -85,17 +85,17 @@ class Buildah:
         with tempfile.TemporaryDirectory(prefix="skerry-buildah-") as runroot, self.log.open("ab") as log:
             storage = [f"--root={self._storage}", f"--runroot={runroot}", f"--storage-driver={self._driver()}"]
             argv = ["unshare", "--mount", "buildah", *storage, *args]
-            start = last = time.monotonic()
+            start = time.monotonic()
             marked = log.tell()
             process = subprocess.Popen(
                 argv, stdin=subprocess.DEVNULL, stdout=log if progress else subprocess.PIPE, stderr=log
             )
             try:
                 while progress and process.poll() is None:
-                    if time.monotonic() - last > _REPORT_EVERY_SECONDS:
-                        last = time.monotonic()
-                        progress(f"  {last - start:.0f} s: {self._last_line()}")
-                    time.sleep(0.1)
+                    try:
+                        process.wait(_REPORT_EVERY_SECONDS)
+                    except subprocess.TimeoutExpired:
+                        progress(f"  {time.monotonic() - start:.0f} s: {self._last_line()}")
                 output, _ = process.communicate()
             finally:
                 process.kill()
