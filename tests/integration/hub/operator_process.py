@@ -33,6 +33,13 @@ AUTHOR = "author@example.test"
 NAMESPACE = "factory"
 HEARTBEAT_SECONDS = 2
 PATIENCE = 60
+# The hub's chart brings it. With the chart's label, its tests remove it even when a killed run has left it.
+SITE_ROLE = {
+    "apiVersion": "rbac.authorization.k8s.io/v1",
+    "kind": "ClusterRole",
+    "metadata": {"name": "skerry-site", "labels": {"app.kubernetes.io/part-of": "skerry"}},
+    "rules": [],
+}
 
 
 class HubOperator:
@@ -55,12 +62,7 @@ class HubOperator:
         self.cluster.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(ROOT / "crds"))
         self.cluster.kubectl("wait", "--for=condition=Established", "-f", str(ROOT / "crds"))
         self.cluster.kubectl("create", "namespace", NAMESPACE, check=False)
-        role = {
-            "apiVersion": "rbac.authorization.k8s.io/v1",
-            "kind": "ClusterRole",
-            "metadata": {"name": "skerry-site"},
-        }
-        self.apply({**role, "rules": []})
+        self.apply(SITE_ROLE)
         self.start()
         return self
 
@@ -83,6 +85,7 @@ class HubOperator:
         # Waited for: the next operator of these tests makes namespaces of the same names.
         namespaces = [NAMESPACE, *(f"skerry-site-{site}" for site in self.sites)]
         self.cluster.kubectl("delete", "namespace", *namespaces, "--ignore-not-found", "--timeout=90s")
+        self.cluster.kubectl("delete", "clusterrole", "skerry-site", "--ignore-not-found")
 
     def start(self) -> None:
         port = free_port()
