@@ -262,15 +262,19 @@ class Activator:
         if state is None:
             return
         after, commands = machine.step(state, m.Stamped(event, datetime.now(UTC)))
+        # What serves is swapped before the state says so: who reads that and asks is answered by the release named.
+        swaps = [command for command in commands if isinstance(command, m.EndCanary | m.Serve)]
+        for command in swaps:
+            self._execute(key, command)
         self.states = {**self.states, key: after}
-        for command in commands:
+        for command in commands[len(swaps) :]:
             self._execute(key, command)
 
     # Commands
 
     def _execute(self, key: ModelKey, command: m.Command) -> None:  # noqa: C901 - one case for each command
         if not isinstance(command, m.Persist):
-            _log.info("activation", model=str(key), command=type(command).__name__, digest=_digest_of(command))
+            _log.info("activation", model=str(key), command=type(command).__name__, digest=m.digest_of(command))
         match command:
             case m.EndCanary():
                 self._end_canary(key)
@@ -385,15 +389,3 @@ class Activator:
 
     def _post(self, key: ModelKey, event: m.Event) -> None:
         self._inbox.put(lambda: self._step(key, event))
-
-
-def _digest_of(command: m.Command) -> str:
-    match command:
-        case m.Serve(release) | m.MarkIntent(release) | m.StartCanary(release) | m.Load(release):
-            return release.digest
-        case m.Unload(digest) | m.ClearIntent(digest):
-            return digest
-        case m.Quarantine(entry):
-            return entry.digest
-        case _:
-            return ""

@@ -186,3 +186,19 @@ def test_a_champion_that_no_assignment_names_any_more_gives_way_when_it_may_not_
             world.barred = frozenset({R1.digest})
             world.changed()
         wait(lambda: world.serves(R0))
+
+
+@pytest.mark.slow
+def test_a_release_answers_before_it_is_said_to_serve(tmp_path):
+    with running(tmp_path) as world:
+        said_at_swap = []
+        serve = world.routes.serve
+
+        def swap(key, champion):
+            said_at_swap.append(world.state.serving)
+            serve(key, champion)
+
+        world.routes.serve = swap
+        world.assign(assignment(R0))
+        wait(lambda: world.serves(R0))
+        assert said_at_swap == [None]

@@ -171,3 +171,16 @@ class Forget:
 
 
 Command = EndCanary | Serve | Quarantine | MarkIntent | Persist | ClearIntent | StartCanary | Unload | Load | Forget
+
+
+def digest_of(command: Command) -> str:
+    """The release that a command is about; empty if it is about none."""
+    match command:
+        case Serve(release) | MarkIntent(release) | StartCanary(release) | Load(release):
+            return release.digest
+        case Unload(digest) | ClearIntent(digest):
+            return digest
+        case Quarantine(entry):
+            return entry.digest
+        case _:
+            return ""
