@@ -263,11 +263,11 @@ class Activator:
             return
         after, commands = machine.step(state, m.Stamped(event, datetime.now(UTC)))
         # What serves is swapped before the state says so: who reads that and asks is answered by the release named.
-        swaps = [command for command in commands if isinstance(command, m.EndCanary | m.Serve)]
-        for command in swaps:
+        swaps = sum(isinstance(command, m.EndCanary | m.Serve) for command in commands)  # they come first
+        for command in commands[:swaps]:
             self._execute(key, command)
         self.states = {**self.states, key: after}
-        for command in commands[len(swaps) :]:
+        for command in commands[swaps:]:
             self._execute(key, command)
 
     # Commands

@@ -103,15 +103,20 @@ class Story:
         status: dict[str, Any] = node.get("status", {})
         return status
 
-    def node_report(self, site: str) -> dict[str, Any]:
-        """What the site's node says of the story's model."""
-        reports = [report for report in self.node_status(site).get("models", []) if report["model"] == MODEL]
-        return reports[0] if reports else {}
-
     def node_phase(self, site: str) -> str:
         """Phase of the story's model at the site's node."""
-        phase: str = self.node_report(site).get("phase", "")
+        phase: str = _of_model(self.node_status(site)).get("phase", "")
         return phase
+
+    def site_metric(self, site: str) -> dict[str, Any]:
+        """The metric that the site rolled the story's model back for, read inside the site; empty until it has.
+
+        The node's word or the site's, which looks at the same evidence: whoever comes first.
+        """
+        got = self.sites[site].kubectl("get", "siteassignments", "--all-namespaces", "--output=json")
+        (mirror,) = json.loads(got.stdout)["items"]
+        metric: dict[str, Any] = _of_model(mirror.get("status", {})).get("failedMetric", {})
+        return metric
 
     def has_blob(self, site: str, digest: str) -> bool:
         """Whether a blob, whole or in part, is on the site's node volume."""
@@ -135,3 +140,8 @@ class Story:
 
 def _clock(at: float) -> str:
     return time.strftime("%H:%M:%S", time.localtime(at))
+
+
+def _of_model(status: dict[str, Any]) -> dict[str, Any]:
+    """The report of the story's model; empty if there is none."""
+    return next((report for report in status.get("models", []) if report["model"] == MODEL), {})

@@ -48,7 +48,8 @@ def _cut_and_judge(story: Story) -> None:
     story.narrator.say("site-b's traffic moves to people whom v1.4.0 has never seen; nothing tells it so")
     wait_for("site-b rolled back alone", lambda: story.node_phase("site-b") == "RolledBack", seconds=120, every=0.5)
     story.wait_answers("site-b", GOOD, 20)
-    metric = story.node_report("site-b")["failedMetric"]
+    wait_for("site-b says why", lambda: bool(story.site_metric("site-b")), seconds=30, every=0.5)
+    metric = story.site_metric("site-b")
     story.narrator.show(
         "site-b rolled back alone, without its hub",
         site.is_cut and metric["name"] == "disagreement",
