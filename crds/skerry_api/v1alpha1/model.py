@@ -130,6 +130,8 @@ class ModelSpec(ApiModel):
     """Name in the inference URL, `/v2/models/NAME/infer`; the object's name unless set. The first claim wins."""
     site_selector: LabelSelector = LabelSelector()
     """Sites, by labels of EdgeSites, that run the model; all of them unless set."""
+    remove_from: LabelSelector | None = None
+    """Sites, by labels of EdgeSites, that give the model up; `{}` means all of them. Nothing else ends it at a site."""
     rings: Annotated[tuple[Name, ...], Field(max_length=32, json_schema_extra={"x-kubernetes-list-type": "set"})] = ()
     """RolloutRings that a release passes through, in the order that the rings themselves give; all unless set."""
     analysis: Analysis | None = None

@@ -94,6 +94,13 @@ class RuntimeTemplate(ApiModel):
     resources: RuntimeResources
 
 
+class RemovedModel(ApiModel):
+    """A model that this site is to give up: it answers no more, and what was kept of it goes."""
+
+    namespace: Name
+    name: Name
+
+
 class AssignmentDocument(ApiModel):
     """Everything one site is told. A model that is missing changes nothing; only `removals` removes.
 
@@ -111,4 +118,4 @@ class AssignmentDocument(ApiModel):
     feature_sets: tuple[Digest, ...] = ()
     runtime: RuntimeTemplate
     models: tuple[ModelAssignment, ...]
-    removals: tuple[Name, ...] = ()
+    removals: tuple[RemovedModel, ...] = ()

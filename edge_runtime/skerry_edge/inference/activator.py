@@ -214,8 +214,9 @@ class Activator:
             self._routes.name(key, model.served_name)
             self._step(key, m.Assigned(model, self._barred(key) | frozenset(model.quarantined)))
         named = {ModelKey(model.namespace, model.name) for model in document.models}
+        removed = {ModelKey(model.namespace, model.name) for model in document.removals}
         for key in tuple(self.states):
-            if key.name in document.removals and key not in named:
+            if key in removed - named:
                 self._step(key, m.Removed())
             elif key not in named:
                 # It serves on, but what was revoked or barred since may not.

@@ -17,13 +17,14 @@ from skerry_api.v1alpha1.modelrelease import ModelRelease
 from skerry_api.v1alpha1.rolloutring import RolloutRing
 from skerry_operator.cli import cluster
 from skerry_operator.cli.cells import ago, phase_cell, rings_cell, short
+from skerry_operator.hub.placement import is_removed
 from skerry_operator.hub.rollout.ring_membership import ring_of, rings_of
 from skerry_operator.kube.resources import EDGE_SITES, MODEL_RELEASES, MODELS, ROLLOUT_RINGS
 
 
 @dataclass(frozen=True)
 class SiteRow:
-    """One site that a model's selector takes: the ring it is in, and what it last said about the model."""
+    """One site that a model's selector takes, or that still has it although it is to go: the ring it is in, and what it last said about the model."""
 
     model: Model
     ring: str
@@ -92,6 +93,7 @@ def _rows(model: Model, rings: Sequence[RolloutRing], sites: Sequence[EdgeSite])
         SiteRow(model, ring_of(site.metadata.labels, ordered) or "", site, _served(model, site))
         for site in sites
         if model.spec.site_selector.matches(site.metadata.labels)
+        and (not is_removed(model, site) or _served(model, site) is not None)
     ]
     return sorted(rows, key=lambda row: (place.get(row.ring, len(place)), row.site.metadata.name))
 

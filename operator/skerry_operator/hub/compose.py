@@ -1,6 +1,6 @@
 """Puts together what one site is told: pure, from the document that it has and what is decided now."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -10,6 +10,7 @@ from skerry_core.assignment.document import (
     AssignmentDocument,
     ModelAssignment,
     ReleaseRef,
+    RemovedModel,
     RuntimeTemplate,
 )
 from skerry_core.drift.limits import DriftLimits
@@ -36,6 +37,8 @@ def compose(
     site: str,
     current: AssignmentDocument | None,
     told: Mapping[ModelName, SiteTarget],
+    removed: Set[ModelName],
+    held: Set[ModelName],
     policies: Mapping[ModelName, ModelPolicy],
     trust_policy: str,
     sync_policy: str | None,
@@ -47,12 +50,15 @@ def compose(
     """The next document; the current one itself if nothing in it would change.
 
     Entries of models that are gone, or aren't for this site any more, stay as they are: only `removals` remove (law 2).
+    `removed` are models whose owners want them gone from the site. Those that it was told of or has (`held`, by its own
+    report) are named in `removals`, and stay there, for a node that was away, until the model is assigned again.
     So does the sync policy while no published one claims the site (`sync_policy` is None). `feature_sets` has digests
     of those of the releases, by digest of the manifest; while one is missing there (it can't be read just now) no set
     is taken away.
     """
-    entries = {(entry.namespace, entry.name): entry for entry in (current.models if current else ())}
-    for name in entries.keys() | told.keys():
+    before = {(entry.namespace, entry.name): entry for entry in (current.models if current else ())}
+    entries = {name: entry for name, entry in before.items() if name not in removed}
+    for name in (entries.keys() | told.keys()) - removed:
         policy, target = policies.get(name), told.get(name)
         if (entry := entries.get(name)) is not None:
             target = target or target_of(entry)
@@ -68,7 +74,7 @@ def compose(
         feature_sets=_feature_sets(current, entries.values(), feature_sets),
         runtime=runtime,
         models=tuple(entries[name] for name in sorted(entries)),
-        removals=current.removals if current else (),
+        removals=_removals(current, removed & (before.keys() | held), entries.keys()),
     )
     if current is not None and current.serial.incarnation == serial.incarnation and same(current, document):
         return current
@@ -86,6 +92,13 @@ def _entry(name: ModelName, policy: ModelPolicy, target: SiteTarget) -> ModelAss
         drift=policy.drift,
         quarantined=target.quarantined,
     )
+
+
+def _removals(
+    current: AssignmentDocument | None, more: Set[ModelName], assigned: Set[ModelName]
+) -> tuple[RemovedModel, ...]:
+    names = {(model.namespace, model.name) for model in (current.removals if current else ())} | more
+    return tuple(RemovedModel(namespace=namespace, name=name) for namespace, name in sorted(names - assigned))
 
 
 def releases_of(entries: Iterable[ModelAssignment]) -> tuple[ReleaseRef, ...]:

@@ -82,6 +82,10 @@ class SiteRecord:
         entries = self.document.models if self.document else ()
         return next((each for each in entries if (each.namespace, each.name) == (namespace, model)), None)
 
+    def held(self) -> frozenset[tuple[str, str]]:
+        """Namespace and name of the models that the site has, by its last report."""
+        return frozenset((report.namespace, report.model) for report in self.assignment.status.models)
+
 
 class Inventory:
     """Safe to use from several threads; what it hands out is frozen."""

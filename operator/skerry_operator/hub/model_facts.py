@@ -12,6 +12,7 @@ from skerry_api.v1alpha1.siteassignment import ModelReport, SiteAssignmentStatus
 from skerry_core.assignment.document import ReleaseRef
 from skerry_operator.hub.compose import target_of
 from skerry_operator.hub.hub import Hub
+from skerry_operator.hub.placement import is_removed, runs_at
 from skerry_operator.hub.rollout.facts import ModelFacts, QuarantineFacts, ReleaseFacts, SiteFacts, SiteReport
 from skerry_operator.hub.rollout.ring_membership import ring_of
 from skerry_operator.hub.targets import ModelName
@@ -72,15 +73,15 @@ def ref_of(release: ModelRelease) -> ReleaseRef:
 
 
 def site_facts(hub: Hub, model: Model, rings: Sequence[RolloutRing], site_name: str) -> SiteFacts | None:
-    """One site as the model's rollout sees it; None if the model was never for it."""
+    """One site as the model's rollout sees it; None if the model was never for it, or is to go from it."""
     site = hub.inventory.get(EdgeSite, site_name)
     record = hub.inventory.record(site_name)
     name = name_of(model)
     entry = record.entry(*name) if record else None
+    if site is not None and is_removed(model, site):
+        return None
     told = hub.targets.of(site_name).get(name) or (target_of(entry) if entry else None)
-    takes_part = (
-        site is not None and site.spec.hub_accepts_client and model.spec.site_selector.matches(site.metadata.labels)
-    )
+    takes_part = site is not None and runs_at(model, site)
     if told is None and not takes_part:
         return None
     return SiteFacts(
@@ -98,6 +99,14 @@ def drift_of(hub: Hub, model: ModelName, site_name: str) -> DriftReport | None:
     record = hub.inventory.record(site_name)
     models = record.assignment.status.models if record else ()
     return next((report.drift for report in models if (report.namespace, report.model) == model), None)
+
+
+def holds_what_goes(hub: Hub, model: Model, site_name: str) -> bool | None:
+    """Whether a site still has the model that it is to give up, by its last report; None if it isn't to."""
+    site, record = hub.inventory.get(EdgeSite, site_name), hub.inventory.record(site_name)
+    if site is None or not is_removed(model, site):
+        return None
+    return record is not None and name_of(model) in record.held()
 
 
 def _report(status: SiteAssignmentStatus, name: ModelName) -> SiteReport | None:

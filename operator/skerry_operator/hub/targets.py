@@ -1,6 +1,7 @@
 """What the plans have told each site, until its SiteAssignment says so."""
 
 import threading
+from collections.abc import Iterable
 
 from skerry_operator.hub.rollout.facts import SiteTarget
 
@@ -23,6 +24,15 @@ class Targets:
         """Everything that a site is to be told and may not have been yet."""
         with self._lock:
             return dict(self._told.get(site, {}))
+
+    def drop(self, site: str, models: Iterable[ModelName]) -> None:
+        """Forget what was decided of models that the site is to give up."""
+        with self._lock:
+            open_ones = self._told.get(site, {})
+            for model in models:
+                open_ones.pop(model, None)
+            if not open_ones:
+                self._told.pop(site, None)
 
     def settle(self, site: str, written: dict[ModelName, SiteTarget]) -> None:
         """Forget what the assignment says by now, unless a plan has changed its mind since."""

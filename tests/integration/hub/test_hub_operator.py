@@ -84,6 +84,20 @@ def test_the_serial_moves_only_with_the_content(hub):
     assert hub.a.told().serial.n == before.serial.n + 1
 
 
+def test_a_model_is_removed_where_its_owner_says_and_comes_back(hub):
+    hub.skerry("Model", "har", {"removeFrom": {"matchLabels": {"ring": "internal"}}}, NAMESPACE)
+    hub.until(
+        "it is gone from there", lambda: conditions(hub.get("models", "har")).get("Removed", {}).get("reason") == "Gone"
+    )
+    assert [(each.namespace, each.name) for each in hub.a.told().removals] == [(NAMESPACE, "har")]
+    assert hub.a.assignment()["spec"]["models"] == []
+    assert hub.b.versions() == {"har": "1.0.0"}
+    hub.skerry("Model", "har", {}, NAMESPACE)
+    hub.until("it is back", lambda: hub.a.versions() == {"har": "1.0.0"})
+    assert hub.a.told().removals == ()
+    hub.until("the Model says no more of it", lambda: "Removed" not in conditions(hub.get("models", "har")))
+
+
 def test_a_bad_release_is_rolled_back_and_says_why(hub):
     hub.a.bad.add("1.1.0")
     hub.release("har", "1.1.0")

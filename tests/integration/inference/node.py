@@ -22,6 +22,7 @@ from skerry_core.assignment.document import (
     GuardrailLimits,
     ModelAssignment,
     ReleaseRef,
+    RemovedModel,
     RuntimeTemplate,
 )
 from skerry_core.bundle.manifest import Manifest
@@ -146,7 +147,7 @@ class Node:
         *,
         analysis: AnalysisLimits = ANALYSIS,
         quarantined: tuple[str, ...] = (),
-        removals: tuple[str, ...] = (),
+        removals: tuple[RemovedModel, ...] = (),
         serial: int | None = None,
         site: str | None = None,
         sync_policy: str | None = None,

@@ -8,6 +8,7 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 
+from skerry_core.assignment.document import RemovedModel
 from skerry_core.evidence.wire import NodeEvidence
 from tests.integration.inference import models
 from tests.integration.inference.node import ANALYSIS, Node
@@ -222,7 +223,11 @@ def test_removal_is_explicit(node):
     assert node.model()["servingDigest"] == first.digest
     assert node.infer(rows())[0] == 200
 
-    node.assign(None, removals=("har",))
+    node.assign(None, removals=(RemovedModel(namespace="elsewhere", name="har"),))
+    node.wait(lambda: node.status()["observedSerial"]["n"] == 3)
+    assert node.infer(rows())[0] == 200
+
+    node.assign(None, removals=(RemovedModel(namespace="team", name="har"),))
     node.wait(lambda: node.status()["models"] == [])
     assert node.infer(rows())[0] == 404
     assert not list((node.state / "activation").iterdir())

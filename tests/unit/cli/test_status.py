@@ -69,6 +69,13 @@ def test_a_site_that_the_model_does_not_take_is_not_shown(run, kube):
     assert [row[2] for row in rows(run("status").stdout, "SITE")] == ["site-a"]
 
 
+def test_a_site_that_gives_the_model_up_is_shown_while_it_has_it(run, kube):
+    put(kube, MODELS, model(removeFrom={"matchLabels": {}}))
+    put(kube, EDGE_SITES, site("site-a", "fleet", "1.1.0"))
+    put(kube, EDGE_SITES, {**site("site-b", "fleet", None), "status": {}})
+    assert [row[2] for row in rows(run("status").stdout, "SITE")] == ["site-a"]
+
+
 @pytest.mark.parametrize(
     ("args", "message"), [(("-n", "empty"), "no models in namespace empty"), (("nothing", "-A"), "no models anywhere")]
 )

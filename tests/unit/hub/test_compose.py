@@ -24,6 +24,8 @@ def composed(current: AssignmentDocument | None = None, **changes) -> Assignment
         "site": "site-a",
         "current": current,
         "told": {},
+        "removed": frozenset(),
+        "held": frozenset(),
         "policies": {HAR: POLICY},
         "trust_policy": DIGEST,
         "sync_policy": None,

@@ -65,6 +65,14 @@ class KubeConformance:
         assert written["spec"] == {"siteClassName": "lab", "hold": True, "hubAcceptsClient": True}
         assert written["metadata"]["generation"] == 2
 
+    def test_a_list_that_is_applied_empty_holds_nothing(self, kube):
+        kube.create(EDGE_SITES, site("kc-g"))
+        metadata, served = {"name": "kc-g"}, {"namespace": "factory", "model": "har", "phase": "Serving"}
+        written = kube.apply(EDGE_SITES, {"metadata": metadata, "status": {"serving": [served]}}, "status")
+        assert written["status"]["serving"] == [served]
+        written = kube.apply(EDGE_SITES, {"metadata": metadata, "status": {"serving": []}}, "status")
+        assert not written["status"].get("serving")
+
     def test_a_patch_removes_what_is_null(self, kube):
         kube.create(EDGE_SITES, site("kc-f", hold=True))
         written = kube.patch(EDGE_SITES, "kc-f", None, {"spec": {"hold": None}})

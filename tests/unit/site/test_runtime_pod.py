@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from skerry_api.v1alpha1.siteassignment import Serial
 from skerry_api.v1alpha1.siteclass import Resources, RuntimeResources
-from skerry_core.assignment.document import RuntimeTemplate
+from skerry_core.assignment.document import RemovedModel, RuntimeTemplate
 from skerry_operator.site.runtime_pod import daemon_set, services
 from tests.unit.trust.documents import DIGEST, assignment, model_assignment
 
@@ -32,7 +32,11 @@ _models = st.lists(
 )
 
 
-@given(models=_models, n=st.integers(0, 10**9), removals=st.lists(st.just("har"), max_size=1))
+@given(
+    models=_models,
+    n=st.integers(0, 10**9),
+    removals=st.lists(st.just(RemovedModel(namespace="team", name="har")), max_size=1),
+)
 def test_no_change_of_models_changes_the_daemonset(models, n, removals):
     changed = DOCUMENT.model_copy(
         update={

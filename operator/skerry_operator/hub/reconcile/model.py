@@ -8,7 +8,8 @@ from skerry_operator.hub.execute import Executor
 from skerry_operator.hub.hub import Hub
 from skerry_operator.hub.inventory import Key
 from skerry_operator.hub.model_drift import DriftTally
-from skerry_operator.hub.model_facts import drift_of, facts_of, name_of, releases_of, site_facts
+from skerry_operator.hub.model_facts import drift_of, facts_of, holds_what_goes, name_of, releases_of, site_facts
+from skerry_operator.hub.model_removal import RemovalTally
 from skerry_operator.hub.rollout.defaults import effective_model
 from skerry_operator.hub.rollout.facts import version_of
 from skerry_operator.hub.rollout.ledger import Ledger
@@ -22,12 +23,13 @@ _LEAST = 0.2
 
 
 class ModelReconciler:
-    """Keeps one ledger, and one tally of drift, for each model. The queue never gives one model to two threads."""
+    """Keeps one ledger, and tallies of drift and of removal, for each model. The queue never gives one model to two threads."""
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
         self._ledgers: dict[ModelName, Ledger] = {}
         self._drift: dict[ModelName, DriftTally] = {}
+        self._removals: dict[ModelName, RemovalTally] = {}
 
     def __call__(self, key: Key) -> float | None:
         """Bring one model's rollout a step further."""
@@ -36,6 +38,7 @@ class ModelReconciler:
         if model is None:
             self._ledgers.pop(name, None)  # law 2: its sites keep what they have
             self._drift.pop(name, None)
+            self._removals.pop(name, None)
             return None
         if blocked := self._blocked(model):
             self._write(model, blocked)
@@ -68,8 +71,10 @@ class ModelReconciler:
         ledger = self._ledgers.setdefault(name, Ledger(facts, policies))
         ledger.reframe(facts, policies, now)
         drift = self._drift.setdefault(name, DriftTally())
+        removal = self._removals.setdefault(name, RemovalTally())
         for site in sorted(dirty):
             seen = site_facts(self._hub, model, rings, site)
+            removal.feed(site, holds=holds_what_goes(self._hub, model, site))
             drift.feed(site, None if seen is None else drift_of(self._hub, name, site))
             if seen is None:
                 ledger.drop(site)
@@ -99,13 +104,17 @@ class ModelReconciler:
 
     def _write(self, model: Model, outcome: Outcome) -> None:
         generation = model.metadata.generation
-        drift = self._drift.get(name_of(model), DriftTally()).condition()
+        name = name_of(model)
+        extra = (
+            self._drift.get(name, DriftTally()).condition(),
+            self._removals.get(name, RemovalTally()).condition(),
+        )
         conditions = conditions_for(
             outcome,
             generation=generation,
             now=self._hub.now(),
             previous=model.status.conditions,
-            extra=() if drift is None else (drift,),
+            extra=filter(None, extra),
         )
         update = {
             "observed_generation": generation,

@@ -27,6 +27,7 @@ from skerry_operator.hub.grants import GrantKeeper
 from skerry_operator.hub.hub import Hub
 from skerry_operator.hub.inventory import Key
 from skerry_operator.hub.model_facts import name_of
+from skerry_operator.hub.placement import is_removed
 from skerry_operator.hub.rollout.defaults import (
     EVIDENCE_MAX_AGE,
     analysis_limits,
@@ -109,11 +110,15 @@ class SiteReconciler:
         name = site.metadata.name
         record = self._hub.inventory.record(name)
         current = record.document if record else None
+        removed = {name_of(model) for model in self._hub.inventory.all(Model) if is_removed(model, site)}
+        self._hub.targets.drop(name, removed)
         told = self._hub.targets.of(name)
         document = compose(
             site=name,
             current=current,
             told=told,
+            removed=removed,
+            held=record.held() if record else frozenset(),
             policies=self._policies(site),
             trust_policy=self._trust_policy(),
             sync_policy=self._sync_policy(site),
@@ -143,8 +148,11 @@ class SiteReconciler:
         if record is None:
             written = self._hub.kube.create(SITE_ASSIGNMENTS, body)
         else:
-            # Reports change the version all the time; nobody but this process writes the spec.
-            written = self._hub.kube.apply(SITE_ASSIGNMENTS, body)
+            # Reports change the version all the time; nobody but this process writes the spec. Not applied: what was
+            # there when the object was created would stay in a list that is applied without it, or make it null.
+            written = self._hub.kube.patch(
+                SITE_ASSIGNMENTS, ASSIGNMENT_NAME, namespace_of(name), {"spec": body["spec"]}
+            )
         self._hub.inventory.observe(SITE_ASSIGNMENTS, "MODIFIED", written)
         self._hub.dirty.mark(map(name_of, self._hub.inventory.all(Model)), [name])
 
