@@ -24,7 +24,7 @@ from skerry_operator.kube.resources import EDGE_SITES, MODEL_RELEASES, MODELS, R
 
 @dataclass(frozen=True)
 class SiteRow:
-    """One site that a model's selector takes, or that still has it although it is to go: the ring it is in, and what it last said about the model."""
+    """One site that runs a model, or is to give it up and hasn't: its ring, and what it last said about the model."""
 
     model: Model
     ring: str

@@ -1,6 +1,7 @@
 """Puts together what one site is told: pure, from the document that it has and what is decided now."""
 
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -37,8 +38,8 @@ def compose(
     site: str,
     current: AssignmentDocument | None,
     told: Mapping[ModelName, SiteTarget],
-    removed: Set[ModelName],
-    held: Set[ModelName],
+    removed: AbstractSet[ModelName],
+    held: AbstractSet[ModelName],
     policies: Mapping[ModelName, ModelPolicy],
     trust_policy: str,
     sync_policy: str | None,
@@ -95,7 +96,7 @@ def _entry(name: ModelName, policy: ModelPolicy, target: SiteTarget) -> ModelAss
 
 
 def _removals(
-    current: AssignmentDocument | None, more: Set[ModelName], assigned: Set[ModelName]
+    current: AssignmentDocument | None, more: AbstractSet[ModelName], assigned: AbstractSet[ModelName]
 ) -> tuple[RemovedModel, ...]:
     names = {(model.namespace, model.name) for model in (current.removals if current else ())} | more
     return tuple(RemovedModel(namespace=namespace, name=name) for namespace, name in sorted(names - assigned))

@@ -23,7 +23,7 @@ _LEAST = 0.2
 
 
 class ModelReconciler:
-    """Keeps one ledger, and tallies of drift and of removal, for each model. The queue never gives one model to two threads."""
+    """Keeps one ledger and two tallies for each model. The queue never gives one model to two threads."""
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
