@@ -7,7 +7,7 @@ import pytest
 from tests.cluster.lab import Lab
 from tests.e2e.stage import Stage
 from tests.e2e.story.chapters import CHAPTERS, NEEDS_HANDS
-from tests.e2e.story.measures import show_measures
+from tests.e2e.story.measures import limits, show_measures
 from tests.e2e.story.narration import Narrator
 from tests.e2e.story.opening import opened
 from tests.e2e.story.story import Story
@@ -41,4 +41,6 @@ def test_chapter(story: Story, title: str):
 def test_helpers_stay_small(story: Story):
     before = len(story.narrator.shown)
     show_measures(story)
-    assert [row for row in story.narrator.shown[before:] if row.held is False] == []
+    shown = story.narrator.shown[before:]
+    assert [row for row in shown if not row.held] == []
+    assert {row.claim for row in shown} == (limits(story.sites) if story.lab.hands else set())

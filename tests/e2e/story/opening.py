@@ -134,7 +134,7 @@ def _give_images(lab: Lab, say: Callable[[str], None]) -> None:
 
     def give(cluster: Cluster) -> None:
         for name, archive in archives.items():
-            if name != "ingest" or cluster is hub:
+            if cluster is hub or not name.startswith("skerry-ingest:"):
                 cluster.import_images(archive)
 
     with ThreadPoolExecutor(len(lab.clusters)) as pool:

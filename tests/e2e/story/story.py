@@ -47,10 +47,13 @@ class Story:
         """The site clusters by name."""
         return self.platform.sites
 
-    def release(self, version: str, folder: Path | None = None, path: str = "") -> str:
-        """Push a signed bundle and apply its ModelRelease; returns the YAML that was applied."""
-        environment = self.platform.store_environment()
-        manifest = self.author.push(folder or self.author.bundle(version), environment, path)
+    def push(self, version: str) -> str:
+        """Push a version's signed bundle; returns the YAML of its ModelRelease."""
+        return self.author.push(self.author.bundle(version), self.platform.store_environment())
+
+    def release(self, version: str) -> str:
+        """Push a version and apply its ModelRelease; returns the YAML that was applied."""
+        manifest = self.push(version)
         self.hub.apply(manifest)
         return manifest
 

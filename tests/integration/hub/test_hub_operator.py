@@ -21,6 +21,10 @@ def conditions(item: dict) -> dict[str, dict]:
     return {each["type"]: each for each in item.get("status", {}).get("conditions", [])}
 
 
+def removed(hub, model: str) -> str:
+    return conditions(hub.get("models", model)).get("Removed", {}).get("reason", "")
+
+
 @pytest.fixture(scope="module")
 def hub(operator):
     """Two rings with a site each, a class, and a policy."""
@@ -85,17 +89,16 @@ def test_the_serial_moves_only_with_the_content(hub):
 
 
 def test_a_model_is_removed_where_its_owner_says_and_comes_back(hub):
-    hub.skerry("Model", "har", {"removeFrom": {"matchLabels": {"ring": "internal"}}}, NAMESPACE)
-    hub.until(
-        "it is gone from there", lambda: conditions(hub.get("models", "har")).get("Removed", {}).get("reason") == "Gone"
-    )
+    before = {"analysis": {"minSamples": 60}}
+    hub.skerry("Model", "har", {**before, "removeFrom": {"matchLabels": {"ring": "internal"}}}, NAMESPACE)
+    hub.until("it is gone from there", lambda: removed(hub, "har") == "Gone")
     assert [(each.namespace, each.name) for each in hub.a.told().removals] == [(NAMESPACE, "har")]
     assert hub.a.assignment()["spec"]["models"] == []
     assert hub.b.versions() == {"har": "1.0.0"}
-    hub.skerry("Model", "har", {}, NAMESPACE)
+    hub.skerry("Model", "har", before, NAMESPACE)
     hub.until("it is back", lambda: hub.a.versions() == {"har": "1.0.0"})
     assert hub.a.told().removals == ()
-    hub.until("the Model says no more of it", lambda: "Removed" not in conditions(hub.get("models", "har")))
+    hub.until("the Model says no more of it", lambda: not removed(hub, "har"))
 
 
 def test_a_bad_release_is_rolled_back_and_says_why(hub):

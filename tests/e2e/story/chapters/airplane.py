@@ -50,11 +50,12 @@ def _cut_and_judge(story: Story) -> None:
     story.wait_answers("site-b", GOOD, 20)
     wait_for("site-b says why", lambda: bool(story.site_metric("site-b")), seconds=30, every=0.5)
     metric = story.site_metric("site-b")
+    swapped = max((entry.at for entry in traffic.since(cut) if entry.version == VERSION), default=cut) - cut
     story.narrator.show(
         "site-b rolled back alone, without its hub",
         site.is_cut and metric["name"] == "disagreement",
         f"{metric['name']} {metric['observed']:.3f}, allowed {metric['limit']:.3f}, "
-        f"{time.time() - cut:.1f} s after the cut",
+        f"bad evidence → swapped: {swapped:.1f} s",
     )
 
 

@@ -21,9 +21,15 @@ def tell(story: Story) -> None:
     story.release(VERSION)
     release = story.hub.wait_phase(VERSION, "RolledBack", 180)
     metric = release["status"]["failedMetric"]
-    story.narrator.show("v1.3.0 is RolledBack", True, f"{metric['name']}: {metric.get('message', '')}")
+    story.narrator.show(
+        "v1.3.0 is RolledBack", metric["name"] == "non_finite_outputs", f"{metric['name']}: {metric.get('message', '')}"
+    )
     story.wait_answers("site-a", GOOD, 60)
-    fallbacks = [entry for entry in story.traffic["site-a"].since(applied) if entry.variant == "fallback"]
+    answers = story.traffic["site-a"].since(applied)
+    fallbacks = [entry for entry in answers if entry.variant == "fallback"]
+    if fallbacks:
+        last = max(entry.at for entry in answers if entry.version == VERSION or entry.variant == "fallback")
+        story.narrator.say(f"bad evidence → swapped: {last - fallbacks[0].at:.1f} s")
     story.narrator.show(
         "the champion answered each request that the challenger could not",
         bool(fallbacks) and all(entry.version == GOOD and not entry.failure for entry in fallbacks),

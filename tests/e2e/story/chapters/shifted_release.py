@@ -15,10 +15,12 @@ def tell(story: Story) -> None:
     digest = digest_of(story.release(VERSION))
     release = story.hub.wait_phase(VERSION, "RolledBack", 180)
     metric = release["status"]["failedMetric"]
-    story.narrator.say(story.hub.table())
+    table = story.hub.table()
+    story.narrator.say(table)
+    row = next((line for line in table.splitlines() if VERSION in line), "")
     story.narrator.show(
-        "v1.2.0 is RolledBack, and the hub says which metric",
-        metric["name"] == "disagreement" and "disagreement" in story.hub.table(),
+        "`kubectl get modelreleases` shows v1.2.0 RolledBack, and which metric",
+        metric["name"] == "disagreement" and "RolledBack" in row and "disagreement" in row,
         f"{metric['name']} {metric.get('observed', 0):.3f}, allowed {metric.get('limit', 0):.3f}, "
         f"at {metric.get('site')}",
     )
@@ -27,7 +29,7 @@ def tell(story: Story) -> None:
     story.narrator.show(
         "site-a's canary answered with it, and was swapped back",
         bool(bad),
-        f"{max(bad) - min(bad):.1f} s" if bad else "",
+        f"bad evidence → swapped: {max(bad) - min(bad):.1f} s from its first answer to its last" if bad else "",
     )
     if "site-b" in story.sites:
         reached = [entry for entry in story.traffic["site-b"].since(applied) if entry.version == VERSION]
