@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 
 import pytest
 import yaml
@@ -61,6 +62,23 @@ def test_a_node_that_loses_the_store_in_the_middle_of_a_rollout(world):
     world.wait_healed(version)
 
 
+def test_a_node_that_meets_a_login_page_in_the_store_s_place(world):
+    bundle, store, site = world.bundle(), world.lab.store, world.site
+    site.cut()
+    try:
+        before = world.grant()
+        version = world.apply(bundle)
+        wait_for("the site's grant names the release", lambda: world.grant() != before, seconds=TOLD_WITHIN)
+        store.stop()
+        with world.login_page():
+            site.join()
+            assert "proxy" in world.wait_trouble(world.node_status, "Reconciling", "StoreAnswersWithPage")
+    finally:
+        site.join()
+        store.start()
+    world.wait_healed(version)
+
+
 def test_a_key_pair_that_the_store_no_longer_knows(world):
     bundle = world.bundle()
     world.lab.store.replace_keys()
@@ -80,11 +98,15 @@ def test_a_key_pair_that_the_store_no_longer_knows(world):
     )
 
 
-def test_a_bundle_half_uploaded(world):
+@pytest.mark.parametrize("there", [0.0, 0.5])
+def test_a_bundle_half_uploaded(world, there):
     bundle = world.bundle()
     blob = world.lab.store.root / BUCKET / blob_key(bundle.manifest.files[0].digest)
     aside = blob.with_name("aside")
     blob.rename(aside)
+    if there:
+        blob.write_bytes(aside.read_bytes()[: int(aside.stat().st_size * there)])
+        shutil.copystat(aside, blob)
     try:
         version = world.apply(bundle)
         message = world.wait_trouble(lambda: world.release_status(version), "Reconciling", "BundleIncomplete")
@@ -130,6 +152,21 @@ def test_a_model_that_gives_nan_is_quarantined_at_the_hub_and_on_the_node(world)
     assert spec["reason"] == world.release_status(version)["failedMetric"]
     kept = json.loads((world.site.path(DISK) / "inference/quarantine.json").read_text())
     assert bundle.digest in [entry["digest"] for entry in kept["models"][f"{NAMESPACE}/{MODEL}"]]
+
+
+def test_a_person_takes_the_approved_release_back(world):
+    before, version = world.champion, world.apply(world.bundle())
+    watch = ("watch", f"{MODEL}-{version}", f"--namespace={NAMESPACE}", "--timeout=50s")
+    world.story.hub.plugin(*watch)  # ends well once it is approved
+    world.wait_healed(version)
+    world.story.hub.plugin("rollback", MODEL, f"--namespace={NAMESPACE}", "--yes", "--message=it hums")
+    world.champion = before
+    world.story.hub.wait_phase(version, "RolledBack", TOLD_WITHIN)
+    world.story.wait_answers(SITE, before, HEALED_WITHIN)
+    reason = world.release_status(version)["failedMetric"]
+    assert (reason["name"], reason["message"]) == ("Manual", "it hums")
+    with pytest.raises(LabError, match="exit 1"):
+        world.story.hub.plugin(*watch)
 
 
 def test_a_malformed_release_is_refused_at_once(world):

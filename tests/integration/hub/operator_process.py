@@ -15,7 +15,7 @@ from typing import Self
 import yaml
 
 from skerry_core.bundle.feature_inputs import FeatureBinding
-from skerry_core.bundle.folder import read_bundle, write_signature
+from skerry_core.bundle.folder import BundleFolder, read_bundle, write_signature
 from skerry_core.bundle.package import package_model
 from skerry_core.bundle.publish import push
 from skerry_core.bundle.signing import sign_manifest
@@ -145,16 +145,19 @@ class HubOperator:
             file, folder, model=signed_as or model, version=version, created_at=datetime.now(UTC), features=features
         )
         bundle = read_bundle(folder)
-        if signer is not None:
-            signature = sign_manifest(
-                bundle.manifest_bytes,
-                model=signed_as or model,
-                version=version,
-                identity_token=self.sigstore.token(signer),
-                trust_config=self.sigstore.trust_config_json,
-            )
-            write_signature(bundle, signature)
-        return read_bundle(folder)
+        return bundle if signer is None else self.sign(bundle, signer)
+
+    def sign(self, bundle: BundleFolder, signer: str = AUTHOR) -> BundleFolder:
+        """The bundle with its signature."""
+        signature = sign_manifest(
+            bundle.manifest_bytes,
+            model=bundle.manifest.model,
+            version=bundle.manifest.version,
+            identity_token=self.sigstore.token(signer),
+            trust_config=self.sigstore.trust_config_json,
+        )
+        write_signature(bundle, signature)
+        return read_bundle(bundle.folder)
 
     def release(self, model: str, version: str, bundle=None, *, uri: str | None = None, **spec: object) -> str:
         """Push a bundle and create its ModelRelease; returns the object's name."""

@@ -178,9 +178,11 @@ def unpushed(bundle):
 
 def test_an_unsigned_bundle_waits_for_its_signature_and_heals(hub):
     bundle = hub.bundle("har", "3.0.0", signer=None)
-    name = hub.release("har", "3.0.0", bundle)
+    name = hub.release("har", "3.0.0", bundle, paused=True)
     hub.until("it waits", lambda: hub.get("modelreleases", name).get("status", {}).get("reason") == "BundleMissing")
     assert conditions(hub.get("modelreleases", name))["Reconciling"]["status"] == "True"
+    push(hub.store, hub.sign(bundle), uri_of(hub, "3.0.0"))
+    hub.until("it is verified", lambda: hub.get("modelreleases", name)["status"].get("signature"))
     hub.cluster.kubectl("delete", "modelreleases.skerry.dev", name, "-n", NAMESPACE)
 
 

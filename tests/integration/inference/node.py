@@ -56,6 +56,12 @@ ANALYSIS = AnalysisLimits(
 _DEADLINE = 180.0
 
 
+def assigned(name: str, target: ReleaseRef, approved: ReleaseRef | None = None, **changes: Any) -> ModelAssignment:
+    """What an assignment says of one model."""
+    said = {"analysis": ANALYSIS, **changes}
+    return ModelAssignment(namespace="team", name=name, served_name=name, target=target, approved=approved, **said)
+
+
 class Node:
     """Folders like a node's, keys like a hub's, and a process that knows nothing of either being a test."""
 
@@ -67,6 +73,7 @@ class Node:
         (self.store / "blobs" / "sha256").mkdir(parents=True)
         self._bundles = root / "bundles"
         self._sigstore = sigstore
+        self.issuer = sigstore.issuer
         self.hub_key, self.policy_key = generate_key_pair(), generate_key_pair()
         self._trust = root / "trust"
         self._trust.mkdir()
@@ -83,7 +90,7 @@ class Node:
     # The security owner, the release author, the hub and sync
 
     def put_policy(self, serial: int, **changes: Any) -> str:
-        identity = SignerIdentity(subject=AUTHOR, issuer=self._sigstore.issuer)
+        identity = SignerIdentity(subject=AUTHOR, issuer=self.issuer)
         document = PolicyDocument(
             serial=serial,
             issued_at=datetime.now(UTC),
@@ -153,23 +160,14 @@ class Node:
         sync_policy: str | None = None,
         feature_sets: tuple[str, ...] = (),
         drift: DriftLimits | None = None,
+        others: tuple[ModelAssignment, ...] = (),
     ) -> str:
         if serial is None:
             self._serial += 1
-        models = ()
+        models = others
         if target is not None:
-            models = (
-                ModelAssignment(
-                    namespace="team",
-                    name="har",
-                    served_name="har",
-                    target=target,
-                    approved=approved,
-                    analysis=analysis,
-                    drift=drift,
-                    quarantined=quarantined,
-                ),
-            )
+            har = assigned("har", target, approved, analysis=analysis, drift=drift, quarantined=quarantined)
+            models = (har, *others)
         document = AssignmentDocument(
             site=site or self.site,
             serial=Serial(incarnation=1, n=self._serial if serial is None else serial),
@@ -251,9 +249,9 @@ class Node:
     def status(self) -> dict[str, Any]:
         return json.loads(self.get("/status", status=True)[1] or b"{}")
 
-    def model(self) -> dict[str, Any]:
+    def model(self, name: str = "") -> dict[str, Any]:
         models = self.status().get("models") or [{}]
-        return models[0]
+        return next((model for model in models if model.get("model", "").startswith(name)), {})
 
     def wait(self, condition: Callable[[], Any], seconds: float = _DEADLINE) -> Any:
         """Ask until it holds; a real process on a busy machine has no clock that a test could turn."""
@@ -266,9 +264,9 @@ class Node:
             time.sleep(0.02)
         return found
 
-    def wait_phase(self, phase: str, serving: ReleaseRef | None = None) -> dict[str, Any]:
+    def wait_phase(self, phase: str, serving: ReleaseRef | None = None, name: str = "") -> dict[str, Any]:
         def there() -> dict[str, Any] | None:
-            model = self.model()
+            model = self.model(name)
             matches = model.get("phase") == phase and (serving is None or model.get("servingDigest") == serving.digest)
             return model if matches else None
 

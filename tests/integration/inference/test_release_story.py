@@ -10,8 +10,9 @@ import pytest
 
 from skerry_core.assignment.document import RemovedModel
 from skerry_core.evidence.wire import NodeEvidence
+from skerry_core.trust.policy import Binding, SignerIdentity
 from tests.integration.inference import models
-from tests.integration.inference.node import ANALYSIS, Node
+from tests.integration.inference.node import ANALYSIS, AUTHOR, Node, assigned
 
 RNG = np.random.default_rng(7)
 
@@ -23,9 +24,10 @@ def rows(count: int = 4) -> np.ndarray:
 class Client:
     """Sends requests all the time and keeps what came back."""
 
-    def __init__(self, node: Node, make_rows=rows) -> None:
+    def __init__(self, node: Node, make_rows=rows, model: str = "har") -> None:
         self._node = node
         self._rows = make_rows
+        self._path = f"/v2/models/{model}/infer"
         self._stop = threading.Event()
         self.answers: list[tuple[int, dict]] = []
         self._thread = threading.Thread(target=self._run)
@@ -34,7 +36,7 @@ class Client:
         number = 0
         while not self._stop.is_set():
             number += 1
-            self.answers.append(self._node.infer(self._rows(), f"client-{number}"))
+            self.answers.append(self._node.infer(self._rows(), f"client-{number}", self._path))
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -111,6 +113,31 @@ def test_good_canary_is_promoted_and_both_stay_resident(node):
     kept = node.wait(lambda: (told := activation(node))["champion"]["digest"] == second.digest and told)
     assert kept["previous"]["digest"] == first.digest
     wait_for_no_intent(node)
+
+
+def test_two_models_are_tried_side_by_side_and_each_gets_its_own_verdict(node):
+    identity = SignerIdentity(subject=AUTHOR, issuer=node.issuer)
+    node.put_policy(2, bindings=(Binding(namespace="team", models=("har", "gait"), identities=(identity,)),))
+    har, gait = (node.release("1.0.0", models.good(), name=name) for name in ("har", "gait"))
+    better = node.release("1.1.0", models.good(0.001))
+    shifted = node.release("1.1.0", models.shifted(), name="gait")
+    node.assign(har, others=(assigned("gait", gait),))
+    node.start()
+    node.wait_phase("Serving", har, "har")
+    node.wait_phase("Serving", gait, "gait")
+    node.assign(better, har, others=(assigned("gait", shifted, gait),))
+    node.wait(lambda: len(node.status()["resident"]) == 4)
+    with Client(node) as hars, Client(node, model="gait") as gaits:
+        node.wait_phase("Serving", better, "har")
+        told = node.wait_phase("RolledBack", gait, "gait")
+
+    assert not hars.failures + gaits.failures
+    assert told["failedMetric"]["name"] == "disagreement"
+    assert node.model("har")["quarantined"] == []
+    for client, name, serving in ((hars, "har", "1.1.0"), (gaits, "gait", "1.0.0")):
+        assert {answer["model_name"] for _, answer in client.answers} == {name}
+        assert "1.1.0" in {answer["model_version"] for _, answer in client.answers}
+        assert node.infer(rows(), path=f"/v2/models/{name}/infer")[1]["model_version"] == serving
 
 
 def test_shifted_canary_is_rolled_back_and_never_tried_again(node):
