@@ -2,11 +2,12 @@
 
 import json
 import os
-import shutil
+from contextlib import ExitStack
 
 import pytest
 import yaml
 
+from skerry_core.bundle.publish import push, storage_uri_of
 from skerry_core.store.blobs import blob_key
 from tests.cluster.lab import LabError
 from tests.cluster.lab.waiting import wait_for
@@ -45,37 +46,28 @@ def test_a_proxy_that_answers_with_a_login_page(world):
     world.wait_healed(version)
 
 
-def test_a_node_that_loses_the_store_in_the_middle_of_a_rollout(world):
+@pytest.mark.parametrize(
+    ("page", "reason", "words"),
+    [(False, "StoreUnavailable", "can't be reached"), (True, "StoreAnswersWithPage", "through the proxy, or log in")],
+    ids=["nothing answers", "a login page answers"],
+)
+def test_a_node_that_loses_the_store_in_the_middle_of_a_rollout(world, page, reason, words):
     bundle, store, site = world.bundle(), world.lab.store, world.site
-    site.cut()
-    try:
-        before = world.grant()
-        version = world.apply(bundle)
-        wait_for("the site's grant names the release", lambda: world.grant() != before, seconds=TOLD_WITHIN)
-        store.stop()
-    finally:
-        site.join()
-    try:
-        assert store.endpoint in world.wait_trouble(world.node_status, "Reconciling", "StoreUnavailable")
-    finally:
-        store.start()
-    world.wait_healed(version)
-
-
-def test_a_node_that_meets_a_login_page_in_the_store_s_place(world):
-    bundle, store, site = world.bundle(), world.lab.store, world.site
-    site.cut()
-    try:
-        before = world.grant()
-        version = world.apply(bundle)
-        wait_for("the site's grant names the release", lambda: world.grant() != before, seconds=TOLD_WITHIN)
-        store.stop()
-        with world.login_page():
+    with ExitStack() as until_told:
+        until_told.callback(store.start)
+        site.cut()
+        try:
+            before = world.grant()
+            version = world.apply(bundle)
+            wait_for("the site's grant names the release", lambda: world.grant() != before, seconds=TOLD_WITHIN)
+            store.stop()
+            if page:
+                until_told.enter_context(world.login_page())
+        finally:
             site.join()
-            assert "proxy" in world.wait_trouble(world.node_status, "Reconciling", "StoreAnswersWithPage")
-    finally:
-        site.join()
-        store.start()
+        message = world.wait_trouble(world.node_status, "Reconciling", reason)
+        assert store.endpoint in message
+        assert words in message
     world.wait_healed(version)
 
 
@@ -86,33 +78,36 @@ def test_a_key_pair_that_the_store_no_longer_knows(world):
         version = world.apply(bundle)
         message = world.wait_trouble(lambda: world.release_status(version), "Stalled", "StoreCredentialsRefused")
         assert "key pair" in message
+        # The node knows only the grant, which that key pair signed.
+        wait_for("the node is refused", lambda: _uploading(world)["reason"] == "GrantRefused", seconds=TOLD_WITHIN)
+        assert _uploading(world)["status"] == "False"
+        assert "check the hub's store credentials" in _uploading(world)["message"]
+        world.wait_champion()
     finally:
         world.story.platform.put_store_keys()
     world.wait_healed(version)
     # Uploads are tried again in their own time, whatever downloads do.
-    wait_for(
-        "the node uploads",
-        lambda: conditions(world.node_status())["Uploading"]["status"] == "True",
-        seconds=HEALED_WITHIN,
-        every=0.5,
-    )
+    wait_for("the node uploads", lambda: _uploading(world)["status"] == "True", seconds=HEALED_WITHIN, every=0.5)
 
 
-@pytest.mark.parametrize("there", [0.0, 0.5])
-def test_a_bundle_half_uploaded(world, there):
-    bundle = world.bundle()
-    blob = world.lab.store.root / BUCKET / blob_key(bundle.manifest.files[0].digest)
-    aside = blob.with_name("aside")
-    blob.rename(aside)
-    if there:
-        blob.write_bytes(aside.read_bytes()[: int(aside.stat().st_size * there)])
-        shutil.copystat(aside, blob)
-    try:
-        version = world.apply(bundle)
-        message = world.wait_trouble(lambda: world.release_status(version), "Reconciling", "BundleIncomplete")
-        assert "push the bundle again" in message
-    finally:
-        aside.rename(blob)
+def _uploading(world):
+    return conditions(world.node_status())["Uploading"]
+
+
+@pytest.mark.parametrize("left", [None, 0.5], ids=["a blob missing", "a blob truncated"])
+def test_a_bundle_half_uploaded(world, left):
+    bundle, store = world.bundle(), world.story.platform.store()
+    file = bundle.manifest.files[0]
+    blob = world.lab.store.root / BUCKET / blob_key(file.digest)
+    if left is None:
+        blob.unlink()
+    else:
+        os.truncate(blob, int(file.size * left))
+    version = world.apply(bundle)
+    message = world.wait_trouble(lambda: world.release_status(version), "Reconciling", "BundleIncomplete")
+    assert file.digest in message
+    assert "push the bundle again" in message
+    push(store, bundle, storage_uri_of(store, bundle.manifest))
     world.wait_healed(version)
 
 
@@ -152,21 +147,6 @@ def test_a_model_that_gives_nan_is_quarantined_at_the_hub_and_on_the_node(world)
     assert spec["reason"] == world.release_status(version)["failedMetric"]
     kept = json.loads((world.site.path(DISK) / "inference/quarantine.json").read_text())
     assert bundle.digest in [entry["digest"] for entry in kept["models"][f"{NAMESPACE}/{MODEL}"]]
-
-
-def test_a_person_takes_the_approved_release_back(world):
-    before, version = world.champion, world.apply(world.bundle())
-    watch = ("watch", f"{MODEL}-{version}", f"--namespace={NAMESPACE}", "--timeout=50s")
-    world.story.hub.plugin(*watch)  # ends well once it is approved
-    world.wait_healed(version)
-    world.story.hub.plugin("rollback", MODEL, f"--namespace={NAMESPACE}", "--yes", "--message=it hums")
-    world.champion = before
-    world.story.hub.wait_phase(version, "RolledBack", TOLD_WITHIN)
-    world.story.wait_answers(SITE, before, HEALED_WITHIN)
-    reason = world.release_status(version)["failedMetric"]
-    assert (reason["name"], reason["message"]) == ("Manual", "it hums")
-    with pytest.raises(LabError, match="exit 1"):
-        world.story.hub.plugin(*watch)
 
 
 def test_a_malformed_release_is_refused_at_once(world):

@@ -71,6 +71,10 @@ def _with_sysctl(site):
     return context | {"sysctls": [{"name": "net.ipv4.ip_local_port_range", "value": "1024 65535"}]}
 
 
+def _with_selinux_type(site, name):
+    return pod(site)["spec"]["securityContext"] | {"seLinuxOptions": {"type": name}}
+
+
 def with_host_path(site, path):
     body = pod(site)
     (volume,) = (each for each in body["spec"]["volumes"] if each["name"] == "store")
@@ -103,6 +107,10 @@ def with_host_path(site, path):
         (lambda site: with_security(site, capabilities={"drop": ["ALL"], "add": ["CHOWN"]}), "no capabilities"),
         (lambda site: with_security(site, seccompProfile={"type": "Unconfined"}), "seccomp"),
         (lambda site: pod(site, securityContext=_with_sysctl(site)), "sysctls"),
+        (lambda site: with_security(site, seLinuxOptions={"type": "spc_t"}), "SELinux"),
+        (lambda site: with_security(site, seLinuxOptions={"user": "sysadm_u"}), "SELinux"),
+        (lambda site: with_security(site, seLinuxOptions={"role": "sysadm_r"}), "SELinux"),
+        (lambda site: pod(site, securityContext=_with_selinux_type(site, "spc_t")), "SELinux"),
     ],
 )
 def test_the_exempt_namespace_takes_nothing_more(linked, body, told):
