@@ -28,7 +28,7 @@ def test_a_model_is_removed_from_a_site_that_was_away_and_comes_back(world):
     pods = world.pods()
     world.site.cut()
     try:
-        world.patch_model({"removeFrom": {"matchLabels": {}}})
+        world.patch_model({"removeFrom": {"matchLabels": {"ring": "internal"}}})
         said = ("False", "StillHeld", f"1 of 1 sites still have it: {SITE}")
         wait_for("the Model says who has it", lambda: removed(world) == said, seconds=HEALED_WITHIN, every=0.5)
         world.wait_champion()

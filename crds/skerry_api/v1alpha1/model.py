@@ -44,6 +44,14 @@ _ERROR_EXCESS = Rule(
 )
 
 
+# A misspelt field is dropped by clients that don't check; what is left must not mean every site.
+_SOME_SITES = Rule(
+    "(has(self.matchLabels) && self.matchLabels.size() > 0)"
+    " || (has(self.matchExpressions) && self.matchExpressions.size() > 0)",
+    "removeFrom needs a label or an expression; for all sites, say that a label which none has DoesNotExist",
+)
+
+
 class LabelError(StrEnum):
     """How wrong an answer is, by the label that comes for it."""
 
@@ -125,13 +133,19 @@ class Rollback(ApiModel):
     """Time after a promotion during which the earlier release stays loaded. Default: 10m."""
 
 
+class SitesToLeave(LabelSelector):
+    """Sites that give the model up, by labels of EdgeSites; an empty selector is refused."""
+
+    model_config = ConfigDict(json_schema_extra=rules(_SOME_SITES))
+
+
 class ModelSpec(ApiModel):
     served_name: Name | None = None
     """Name in the inference URL, `/v2/models/NAME/infer`; the object's name unless set. The first claim wins."""
     site_selector: LabelSelector = LabelSelector()
     """Sites, by labels of EdgeSites, that run the model; all of them unless set."""
-    remove_from: LabelSelector | None = None
-    """Sites, by labels of EdgeSites, that give the model up; `{}` means all of them. Nothing else ends it at a site."""
+    remove_from: SitesToLeave | None = None
+    """Sites that give the model up, by labels of EdgeSites, whatever siteSelector says. Nothing else ends it there."""
     rings: Annotated[tuple[Name, ...], Field(max_length=32, json_schema_extra={"x-kubernetes-list-type": "set"})] = ()
     """RolloutRings that a release passes through, in the order that the rings themselves give; all unless set."""
     analysis: Analysis | None = None

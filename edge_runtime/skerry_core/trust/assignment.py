@@ -16,7 +16,7 @@ def seal_assignment(document: AssignmentDocument, private_key_pem: bytes) -> str
         raise TrustError(
             Refusal.ENVELOPE_TOO_LARGE,
             f"the assignment of {document.site} has {len(payload)} bytes, allowed are {MAX_PAYLOAD_BYTES}: "
-            "assign fewer models, or models of fewer feature sets, to this site",
+            f"assign fewer models, or models of fewer feature sets; {len(document.removals)} removals are in it",
         )
     return dsse.sign(payload, payload_type=PAYLOAD_TYPE, private_key_pem=private_key_pem).decode()
 

@@ -92,10 +92,15 @@ def _rows(model: Model, rings: Sequence[RolloutRing], sites: Sequence[EdgeSite])
     rows = [
         SiteRow(model, ring_of(site.metadata.labels, ordered) or "", site, _served(model, site))
         for site in sites
-        if model.spec.site_selector.matches(site.metadata.labels)
-        and (not is_removed(model, site) or _served(model, site) is not None)
+        if _concerns(model, site)
     ]
     return sorted(rows, key=lambda row: (place.get(row.ring, len(place)), row.site.metadata.name))
+
+
+def _concerns(model: Model, site: EdgeSite) -> bool:
+    if is_removed(model, site):
+        return _served(model, site) is not None
+    return model.spec.site_selector.matches(site.metadata.labels)
 
 
 def _served(model: Model, site: EdgeSite) -> ServedModel | None:

@@ -51,11 +51,12 @@ def compose(
     """The next document; the current one itself if nothing in it would change.
 
     Entries of models that are gone, or aren't for this site any more, stay as they are: only `removals` remove (law 2).
-    `removed` are models whose owners want them gone from the site. Those that it was told of or has (`held`, by its own
-    report) are named in `removals`, and stay there, for a node that was away, until the model is assigned again.
     So does the sync policy while no published one claims the site (`sync_policy` is None). `feature_sets` has digests
     of those of the releases, by digest of the manifest; while one is missing there (it can't be read just now) no set
     is taken away.
+
+    `removed` are models whose owners want them gone from the site. Those that it was told of or has (`held`, by its own
+    report) are named in `removals`, and stay there, for a node that was away, until the model is assigned again.
     """
     before = {(entry.namespace, entry.name): entry for entry in (current.models if current else ())}
     entries = {name: entry for name, entry in before.items() if name not in removed}

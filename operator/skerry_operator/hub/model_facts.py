@@ -102,11 +102,12 @@ def drift_of(hub: Hub, model: ModelName, site_name: str) -> DriftReport | None:
 
 
 def holds_what_goes(hub: Hub, model: Model, site_name: str) -> bool | None:
-    """Whether a site still has the model that it is to give up, by its last report; None if it isn't to."""
+    """Whether a site is still told of the model that it is to give up, or reports it; None if it isn't to."""
     site, record = hub.inventory.get(EdgeSite, site_name), hub.inventory.record(site_name)
     if site is None or not is_removed(model, site):
         return None
-    return record is not None and name_of(model) in record.held()
+    name = name_of(model)
+    return record is not None and (name in record.held() or record.entry(*name) is not None)
 
 
 def _report(status: SiteAssignmentStatus, name: ModelName) -> SiteReport | None:

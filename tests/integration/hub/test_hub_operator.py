@@ -95,8 +95,12 @@ def test_a_model_is_removed_where_its_owner_says_and_comes_back(hub):
     assert [(each.namespace, each.name) for each in hub.a.told().removals] == [(NAMESPACE, "har")]
     assert hub.a.assignment()["spec"]["models"] == []
     assert hub.b.versions() == {"har": "1.0.0"}
+    everywhere = {"matchExpressions": [{"key": "keeps-models", "operator": "DoesNotExist"}]}
+    hub.skerry("Model", "har", {**before, "removeFrom": everywhere}, NAMESPACE)
+    hub.until("it is gone from everywhere", lambda: hub.b.versions() == {} and removed(hub, "har") == "Gone")
+    assert hub.a.versions() == {}
     hub.skerry("Model", "har", before, NAMESPACE)
-    hub.until("it is back", lambda: hub.a.versions() == {"har": "1.0.0"})
+    hub.until("it is back", lambda: hub.a.versions() == hub.b.versions() == {"har": "1.0.0"})
     assert hub.a.told().removals == ()
     hub.until("the Model says no more of it", lambda: not removed(hub, "har"))
 

@@ -69,11 +69,15 @@ def test_a_site_that_the_model_does_not_take_is_not_shown(run, kube):
     assert [row[2] for row in rows(run("status").stdout, "SITE")] == ["site-a"]
 
 
+FROM_FLEET = {"matchLabels": {"tier": "fleet"}}
+
+
 def test_a_site_that_gives_the_model_up_is_shown_while_it_has_it(run, kube):
-    put(kube, MODELS, model(removeFrom={"matchLabels": {}}))
+    put(kube, MODELS, model(siteSelector={"matchLabels": {"tier": "internal"}}, removeFrom=FROM_FLEET))
     put(kube, EDGE_SITES, site("site-a", "fleet", "1.1.0"))
     put(kube, EDGE_SITES, {**site("site-b", "fleet", None), "status": {}})
-    assert [row[2] for row in rows(run("status").stdout, "SITE")] == ["site-a"]
+    put(kube, EDGE_SITES, site("site-c", "internal", "1.1.0"))
+    assert {row[2] for row in rows(run("status").stdout, "SITE")} == {"site-a", "site-c"}
 
 
 @pytest.mark.parametrize(

@@ -327,9 +327,20 @@ def test_rings_without_any_site_are_passed_but_prove_nothing():
     model = ModelFacts("factory", "har", ref("1.0.0"), None, (release("1.1.0"),))
     world = World(model, (INTERNAL, FLEET), {})
     asked = world.settle()
-    assert AdvanceRing(ref("1.1.0"), "internal") in asked
-    assert not [command for command in asked if isinstance(command, Approve)]
+    assert not [command for command in asked if isinstance(command, Approve | AdvanceRing)]
     assert progress(world, "1.1.0").reason == "WaitingForSites"
+
+
+def test_a_ring_that_was_empty_for_a_while_is_gone_through_when_its_sites_are_back():
+    world = two_sites(release("1.1.0"), approved="1.0.0")
+    gone = dict(world.sites)
+    for name in gone:
+        world.ledger.drop(name)
+    world.settle()
+    world.put(*gone.values())
+    world.settle()
+    assert world.sites["site-a"].runs(ref("1.1.0").digest)
+    assert not world.sites["site-b"].runs(ref("1.1.0").digest)
 
 
 def test_without_rings_nothing_goes_out_and_the_status_says_so():

@@ -28,7 +28,8 @@ from tests.unit.hub.test_compose import composed
 HAR, GAIT = ("factory", "har"), ("factory", "gait")
 BOTH = {HAR: told("1.0.0"), GAIT: told("2.0.0")}
 POLICIES = {name: ModelPolicy(name[1], analysis_limits(None)) for name in BOTH}
-EVERYWHERE, WEST = {"matchLabels": {}}, {"matchLabels": {"region": "west"}}
+EVERYWHERE = {"matchExpressions": [{"key": "keeps-models", "operator": "DoesNotExist"}]}
+WEST = {"matchLabels": {"region": "west"}}
 
 
 def removal(name):
@@ -87,8 +88,8 @@ def hub():
     return hub
 
 
-def want(hub, remove_from=None):
-    body = {"metadata": {"name": "har", "namespace": "factory"}, "spec": {"removeFrom": remove_from}}
+def want(hub, remove_from=None, **spec):
+    body = {"metadata": {"name": "har", "namespace": "factory"}, "spec": {"removeFrom": remove_from, **spec}}
     hub.inventory.observe(MODELS, "MODIFIED", hub.kube.apply(MODELS, body))
     hub.dirty.mark([HAR], ["site-a", "site-b"])
 
@@ -146,6 +147,28 @@ def test_the_model_says_who_still_has_it(hub):
     assert (found.status, found.reason, found.message) == (ConditionStatus.TRUE, "Gone", "none of 2 sites has it")
     want(hub)
     assert condition(hub, reconciler) is None
+
+
+def test_a_site_that_is_still_told_of_the_model_counts_as_holding_it(hub):
+    """It may never have reported it, and would serve it when it is back."""
+    hub.targets.tell("site-a", HAR, told("1.0.0"))
+    reconcile(hub)
+    want(hub, WEST)
+    reconciler = ModelReconciler(hub)
+    assert condition(hub, reconciler).reason == "StillHeld"
+    reconcile(hub)
+    hub.dirty.mark([HAR], ["site-a"])
+    assert condition(hub, reconciler).reason == "Gone"
+
+
+def test_a_model_that_nothing_goes_out_of_says_it_too_and_after_a_restart(hub):
+    reconcile(hub)
+    report(hub, "site-a", "har")
+    want(hub, WEST, rings=["nowhere"])
+    before = condition(hub, ModelReconciler(hub))
+    assert before.reason == "StillHeld"
+    hub.dirty.mark([HAR], ["site-a", "site-b"])
+    assert condition(hub, ModelReconciler(hub)) == before
 
 
 def test_many_sites_are_told_in_a_few_words():

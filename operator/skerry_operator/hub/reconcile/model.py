@@ -40,11 +40,11 @@ class ModelReconciler:
             self._drift.pop(name, None)
             self._removals.pop(name, None)
             return None
+        rings = rings_of(model.spec.rings, self._hub.inventory.all(RolloutRing))
+        ledger = self._feed(model, rings)
         if blocked := self._blocked(model):
             self._write(model, blocked)
             return _PATROL
-        rings = rings_of(model.spec.rings, self._hub.inventory.all(RolloutRing))
-        ledger = self._feed(model, rings)
         commands = ledger.plan(self._hub.now())
         if commands:
             Executor(self._hub, model, ledger).run(commands)

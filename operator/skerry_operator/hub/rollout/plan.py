@@ -144,9 +144,12 @@ def _advance(
     done = 0
     for policy in rings:
         if policy.name not in candidate.completed:
-            if candidate.paused or not passes(policy, tally.get(policy.name, RingTally())):
+            ring = tally.get(policy.name, RingTally())
+            if candidate.paused or not passes(policy, ring):
                 break
-            commands.append(AdvanceRing(candidate.ref, policy.name))
+            # An empty one is passed only while it is empty: sites that come (back) are to be tried in their order.
+            if ring.sites:
+                commands.append(AdvanceRing(candidate.ref, policy.name))
         done += 1
     succeeded = sum(ring.count(Standing.SUCCEEDED) for ring in tally.values())
     # Law 3: rings without a single site prove nothing.
