@@ -27,14 +27,18 @@ class Disk:
         _run("mkfs.ext4", "-q", "-F", str(self._image))
 
     def __enter__(self) -> Self:
+        # One loop device from start to end. Mounted with `-o loop`, the device of the mount before may be taken again
+        # while the kernel is still letting go of it, and then reads fail.
+        self._device = _run("losetup", "--find", "--show", str(self._image)).strip()
         self.mount()
         return self
 
     def __exit__(self, *_: object) -> None:
         self.unmount()
+        _run("losetup", "--detach", self._device)
 
     def mount(self) -> None:
-        _run("mount", "-o", "loop", str(self._image), str(self.path))
+        _run("mount", self._device, str(self.path))
 
     def unmount(self) -> None:
         _run("umount", str(self.path))
@@ -48,5 +52,5 @@ class Disk:
             os.close(descriptor)
 
 
-def _run(*argv: str) -> None:
-    subprocess.run(argv, check=True, capture_output=True, timeout=60)
+def _run(*argv: str) -> str:
+    return subprocess.run(argv, check=True, capture_output=True, text=True, timeout=60).stdout

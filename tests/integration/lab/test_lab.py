@@ -179,7 +179,7 @@ def test_credentials_are_for_root_alone(own_lab: Lab) -> None:
 
 def test_working_sets_are_those_of_the_pods(site: LabCluster, page_url: str) -> None:
     with site.sampled_working_sets(every=0.05):
-        assert fetch(site, page_url)
+        wait_for("the page is there", lambda: fetch(site, page_url), seconds=30)
     sizes = {container: size for (_, container), size in site.working_sets().items()}
     assert 2**20 < sizes["page"] < 64 * 2**20
 
