@@ -122,8 +122,8 @@ def test_features_from_events_to_answers(node):
     assert infer(node, "press-7")[0] == 200
     node.put_blob(two)
     node.wait_phase("Canary")
-    status, answer = infer(node, "press-7")
-    assert (status, answer["parameters"]["variant"]) == (200, "challenger")
+    # The phase is told a moment before requests are shared out.
+    node.wait(lambda: (found := infer(node, "press-7"))[0] == 200 and found[1]["parameters"]["variant"] == "challenger")
     assert node.stop() == 0
     record = logged(node)[-1]
     assert record["entity"] == {"press": "press-7"}
